@@ -1,0 +1,107 @@
+"""The one error tree: what can be wrong, and the exit status it ends a command with.
+
+    ChimewaydError                      1  failed
+    ├── ConfigError, ConfigErrors      78  a setting is wrong, or several are
+    ├── SchemaMismatch                 78  the database's schema is not the one we speak
+    ├── MigrationDrift                 78  an applied migration is not the file we ship
+    ├── DatabaseUnavailable            69  no answer from the database
+    ├── TryAgain                       75  not now: somebody else is at it
+    ├── DeliveryNotFound      NC001     3  no such delivery
+    ├── TransitionRefused     NC002     1  the state table does not allow it
+    └── InvalidArgument       NC003     2  a SQL function refused an argument
+
+Exit status 2 is also click's, for usage. The three with a SQLSTATE are raised by our own SQL
+functions and arrive by themselves: asyncpg looks a SQLSTATE up among the subclasses of
+`PostgresError`, so that no caller compares codes.
+"""
+# ruff: noqa: N818 - the names say what happened, the root of the tree says that it is an error
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import asyncpg
+
+
+class ChimewaydError(Exception):
+    """Whatever we raise on purpose; `exit_code` is the command's exit status."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(ChimewaydError):
+    """One setting is wrong. Holds no value: a value may be a secret."""
+
+    exit_code: ClassVar[int] = 78
+
+    def __init__(
+        self, setting: str, problem: str, allowed: str | None = None, source: str | None = None
+    ) -> None:
+        self.setting = setting
+        self.problem = problem
+        self.allowed = allowed
+        self.source = source
+        where = f" ({source})" if source else ""
+        may = f"; allowed: {allowed}" if allowed else ""
+        super().__init__(f"{setting}{where}: {problem}{may}")
+
+
+class ConfigErrors(ChimewaydError):
+    """Several settings are wrong: one line each, so that one start tells them all."""
+
+    exit_code: ClassVar[int] = 78
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+class DatabaseUnavailable(ChimewaydError):
+    """The database gives no answer, or not within the deadline."""
+
+    exit_code: ClassVar[int] = 69
+
+
+class TryAgain(ChimewaydError):
+    """Nothing is wrong but the moment: the same command later may succeed."""
+
+    exit_code: ClassVar[int] = 75
+
+
+class SchemaMismatch(ChimewaydError):
+    """The database's schema is not the one this version speaks."""
+
+    exit_code: ClassVar[int] = 78
+
+    def __init__(self, found: str, needed: str) -> None:
+        self.found = found
+        self.needed = needed
+        super().__init__(
+            f"database schema is {found}, this version needs {needed}: run `chimewayd migrate`"
+        )
+
+
+class MigrationDrift(ChimewaydError):
+    """A migration in the database is not the file we ship under its number."""
+
+    exit_code: ClassVar[int] = 78
+
+
+class DeliveryNotFound(ChimewaydError, asyncpg.PostgresError):
+    """No delivery has this id."""
+
+    exit_code: ClassVar[int] = 3
+    sqlstate = "NC001"
+
+
+class TransitionRefused(ChimewaydError, asyncpg.PostgresError):
+    """The delivery's state does not allow this; the message names both states."""
+
+    exit_code: ClassVar[int] = 1
+    sqlstate = "NC002"
+
+
+class InvalidArgument(ChimewaydError, asyncpg.PostgresError):
+    """A SQL function refused an argument; the message names it."""
+
+    exit_code: ClassVar[int] = 2
+    sqlstate = "NC003"

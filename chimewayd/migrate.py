@@ -1,0 +1,218 @@
+"""Brings a database's chimeway schema to this release.
+
+    sql/migrations/NNNN_name.sql   tables: each applied once, in order, never edited afterwards
+    sql/functions/name.sql         state: all applied again whenever one of them changed
+
+Everything happens in one transaction under one lock; a second runner waits and finds nothing to
+do. A function whose file is gone is dropped: the folder is the truth. A database that a newer
+release migrated is left alone.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import anyio
+import asyncpg
+
+from chimewayd import __version__
+from chimewayd.errors import MigrationDrift, SchemaMismatch, TryAgain
+
+LOCK = 0x6368696D65776179
+"""Advisory lock of the migration: the bytes of "chimeway"."""
+
+LOCK_RETRY_SECONDS = 0.2
+LOCK_ATTEMPTS = 150
+
+FUNCTIONS = "functions"
+"""Ledger name under which the digest of sql/functions is kept."""
+
+LEDGER = """
+create schema if not exists chimeway;
+revoke all on schema chimeway from public;
+create table if not exists chimeway.schema_migrations (
+  name text primary key,
+  checksum text not null,
+  applied_at timestamptz not null default now(),
+  applied_by text not null default current_user,
+  release text not null
+);
+comment on table chimeway.schema_migrations is
+  'What chimewayd migrate applied: one row a migration, and one for the functions.';
+comment on column chimeway.schema_migrations.name is 'Migration file, or functions.';
+comment on column chimeway.schema_migrations.checksum is 'Of the text that was applied.';
+comment on column chimeway.schema_migrations.applied_at is 'When.';
+comment on column chimeway.schema_migrations.applied_by is 'By which role.';
+comment on column chimeway.schema_migrations.release is 'By which release of chimewayd.';
+"""
+
+DROP_ORPHANS = """
+do $$
+declare
+  v_orphan regprocedure;
+begin
+  for v_orphan in
+    select p.oid from pg_catalog.pg_proc as p
+    where p.pronamespace = 'chimeway'::regnamespace
+      and p.xmin::text <> (pg_catalog.pg_current_xact_id()::text::numeric % 4294967296)::text
+  loop
+    execute pg_catalog.format('drop function %s cascade', v_orphan);
+  end loop;
+end
+$$
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One SQL file: its ledger name, text and checksum."""
+
+    name: str
+    sql: str
+    checksum: str
+
+
+def _sql_folder() -> Traversable:
+    packaged = files("chimewayd") / "sql"
+    # An editable install has no copy of sql/ inside the package: it stands beside it.
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "sql"
+
+
+def _read(folder: Traversable, pattern: str) -> list[Script]:
+    scripts = []
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if re.fullmatch(pattern, file.name):
+            sql = file.read_text("utf-8").replace("\r\n", "\n")
+            checksum = hashlib.sha256(sql.encode()).hexdigest()[:16]
+            scripts.append(Script(file.name.removesuffix(".sql"), sql, checksum))
+    return scripts
+
+
+@cache
+def migrations() -> tuple[Script, ...]:
+    """Read the migrations this release knows, in order."""
+    return tuple(_read(_sql_folder() / "migrations", r"\d{4}_[a-z0-9_]+\.sql"))
+
+
+@cache
+def functions() -> Script:
+    """Read sql/functions as one script; order does not matter to its pieces."""
+    pieces = _read(_sql_folder() / "functions", r"[a-z0-9_]+\.sql")
+    sql = "\n".join(piece.sql for piece in pieces)
+    return Script(FUNCTIONS, sql, hashlib.sha256(sql.encode()).hexdigest()[:16])
+
+
+async def applied(connection: asyncpg.Connection) -> dict[str, str]:
+    """Return the ledger: name → checksum; empty where chimeway was never installed."""
+    if await connection.fetchval("select to_regclass('chimeway.schema_migrations')") is None:
+        return {}
+    rows = await connection.fetch("select name, checksum from chimeway.schema_migrations")
+    return {row["name"]: row["checksum"] for row in rows}
+
+
+def pending(ledger: dict[str, str]) -> list[Script]:
+    """Decide what is left to apply.
+
+    Raises:
+        MigrationDrift: an applied migration is not the file of this release, or the database knows
+            migrations that this release does not.
+    """
+    known = {script.name: script for script in migrations()}
+    for name, checksum in sorted(ledger.items()):
+        if name == FUNCTIONS:
+            continue
+        if name not in known:
+            raise MigrationDrift(
+                f"the database has migration {name}, which chimewayd {__version__} does not know: "
+                "a newer release was here; install that release"
+            )
+        if known[name].checksum != checksum:
+            raise MigrationDrift(
+                f"migration {name} was applied with another text than the file of chimewayd "
+                f"{__version__}: applied migrations are never edited; restore the file"
+            )
+    todo = [script for script in migrations() if script.name not in ledger]
+    if todo or ledger.get(FUNCTIONS) != functions().checksum:
+        todo.append(functions())
+    return todo
+
+
+async def check(connection: asyncpg.Connection) -> None:
+    """Make sure that the database speaks this release's schema.
+
+    Raises:
+        SchemaMismatch: it does not; `chimewayd migrate` is what helps.
+        MigrationDrift: see `pending`.
+    """
+    ledger = await applied(connection)
+    todo = pending(ledger)
+    if todo:
+        found = max((name for name in ledger if name != FUNCTIONS), default="no chimeway schema")
+        raise SchemaMismatch(found=found, needed=", ".join(script.name for script in todo))
+
+
+async def apply(connection: asyncpg.Connection) -> list[str]:
+    """Apply what is pending and return the names; an empty list means there was nothing to do.
+
+    Raises:
+        MigrationDrift: see `pending`.
+        TryAgain: another migration held the lock for half a minute.
+    """
+    await _lock(connection)
+    try:
+        todo = pending(await applied(connection))
+        if todo:
+            async with connection.transaction():
+                # Waiting for a lock on a table makes everybody else wait behind us.
+                await connection.execute("set local lock_timeout = '5s'")
+                await connection.execute("set local check_function_bodies = off")
+                await connection.execute(LEDGER)
+                for script in todo:
+                    await _run(connection, script)
+        return [script.name for script in todo]
+    finally:
+        await connection.execute("select pg_advisory_unlock($1)", LOCK)
+
+
+async def _lock(connection: asyncpg.Connection) -> None:
+    # Asked for again and again, not waited for: a waiting session would hold a snapshot.
+    for _ in range(LOCK_ATTEMPTS):
+        if await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
+            return
+        await anyio.sleep(LOCK_RETRY_SECONDS)
+    raise TryAgain("another chimewayd migrate is at work on this database: try again later")
+
+
+async def _run(connection: asyncpg.Connection, script: Script) -> None:
+    await connection.execute(script.sql)
+    if script.name == FUNCTIONS:
+        await connection.execute(DROP_ORPHANS)
+    await connection.execute(
+        "insert into chimeway.schema_migrations (name, checksum, release) values ($1, $2, $3) "
+        "on conflict (name) do update set checksum = excluded.checksum, "
+        "release = excluded.release, applied_at = now(), applied_by = current_user",
+        script.name,
+        script.checksum,
+        __version__,
+    )
+
+
+def _ledger_row(script: Script) -> str:
+    values = f"'{script.name}', '{script.checksum}', '{__version__}'"
+    return f"insert into chimeway.schema_migrations (name, checksum, release) values ({values});"  # noqa: S608 - our own files' names and digests
+
+
+def render() -> str:
+    """Print everything as SQL for other tools; run it with `psql -v ON_ERROR_STOP=1`."""
+    parts = ["begin;", "set local check_function_bodies = off;", LEDGER.strip()]
+    for script in (*migrations(), functions()):
+        parts += [
+            f"-- {script.name}",
+            script.sql.rstrip(),
+            _ledger_row(script),
+        ]
+    return "\n\n".join([*parts, "commit;"]) + "\n"

@@ -1,0 +1,199 @@
+"""The values that travel through the daemon: deliveries in, outcomes out, verdicts back.
+
+claim ── Delivery ──▶ run ── Outcome ──▶ record ── Verdict ──▶ one log line
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, NamedTuple
+from uuid import UUID
+
+
+class Status(StrEnum):
+    """States of a delivery (CONTRACT section 4)."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    FAILED = "failed"
+    SUCCEEDED = "succeeded"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+
+
+class Delivery(NamedTuple):
+    """One claimed delivery, as `chimeway.claim` returns it, column by column.
+
+    A tuple and not a dataclass: it is made once per delivery on the hottest path, and
+    `_make` on the database's own row costs a third of a dataclass.
+    """
+
+    delivery_id: UUID
+    claim_id: int
+    """The fencing token: never reused, shared by the deliveries of one claim."""
+    attempt_number: int
+    """1..n over the delivery's whole life; replays go on counting."""
+    channel: str
+    recipient: str
+    payload_json: str
+    """The payload as JSON text, undecoded: a body that cannot be decoded fails alone."""
+    tenant_id: str | None
+    notification_key: str | None
+    correlation_id: str | None
+    idempotency_key: str | None
+    metadata_json: str
+    """The metadata object as JSON text."""
+    max_attempts: int
+    """Attempts allowed in this series, the channel's unless the row says otherwise."""
+    attempts_before: int
+    """Attempts of earlier series (before the last replay)."""
+
+
+class OutcomeKind(StrEnum):
+    """Every way a call can end; `chimeway.outcome_kinds` says what each does to the delivery.
+
+    Missing on purpose: `lost`, which only a rescue writes.
+    """
+
+    SUCCEEDED = "succeeded"
+    TEMPORARY = "temporary"
+    THROTTLED = "throttled"
+    PERMANENT = "permanent"
+    BOUNCED = "bounced"
+    UNCERTAIN = "uncertain"
+    TIMEOUT = "timeout"
+    TIMEOUT_AFTER_SEND = "timeout_after_send"
+    UNCLASSIFIED = "unclassified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one attempt came to. Each adapter returns one of the subclasses, never raises.
+
+    `detail` says in a sentence what happened; `status_code` is the provider's (HTTP status,
+    SMTP reply, exit status); `response` is a bounded excerpt of what the provider said.
+    """
+
+    detail: str | None = None
+    status_code: int | None = None
+    response: str | None = None
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.UNCLASSIFIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded(Outcome):
+    """The provider accepted the message."""
+
+    provider_message_id: str | None = None
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temporary(Outcome):
+    """It did not work now and may work later."""
+
+    retry_after: timedelta | None = None
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.TEMPORARY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttled(Outcome):
+    """The provider asked for less (HTTP 429, SMTP 421, a quota)."""
+
+    retry_after: timedelta | None = None
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.THROTTLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permanent(Outcome):
+    """It will never work: never retried."""
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.PERMANENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounced(Outcome):
+    """The recipient does not exist or refuses: never retried."""
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.BOUNCED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertain(Outcome):
+    """The request was handed over and no answer came; the channel's `on_uncertain` decides."""
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.UNCERTAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut(Outcome):
+    """No answer within the deadline."""
+
+    request_sent: bool = True
+    """False only where the adapter knows that nothing was handed over."""
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.TIMEOUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misconfigured(Outcome):
+    """Our own fault (credentials, relay, no network): no attempt is used, the channel pauses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unclassified(Outcome):
+    """The adapter broke its promise: it raised, or returned something that is no outcome."""
+
+
+def kind_of(outcome: Outcome) -> OutcomeKind:
+    """Say how the call ended, in the words of the database."""
+    if isinstance(outcome, TimedOut) and outcome.request_sent:
+        return OutcomeKind.TIMEOUT_AFTER_SEND
+    return outcome.kind
+
+
+class Report(NamedTuple):
+    """One call that ended, on its way to the database."""
+
+    delivery: Delivery
+    outcome: Outcome
+    started: float
+    """Monotonic clock, seconds."""
+    finished: float
+    """Monotonic clock, seconds."""
+
+
+class Verdict(NamedTuple):
+    """What `chimeway.record` did with one report, column by column."""
+
+    delivery_id: UUID
+    claim_id: int
+    verdict: str
+    """applied | already_applied | stale | gone"""
+    status: str | None
+    suppression_reason: str | None
+    attempt_number: int | None
+    next_attempt_at: datetime | None
+
+
+class Lost(NamedTuple):
+    """One delivery that `chimeway.rescue` took from a daemon that is gone."""
+
+    delivery_id: UUID
+    claim_id: int
+    daemon_name: str
+    status: str
+    suppression_reason: str | None
+    attempt_number: int
+    next_attempt_at: datetime | None
+
+
+class Ended(NamedTuple):
+    """One delivery that `chimeway.expire` ended without a call."""
+
+    delivery_id: UUID
+    channel: str

@@ -1,0 +1,169 @@
+create or replace function chimeway.claim(
+  p_daemon_id bigint,
+  p_daemon_name text,
+  p_channels text[],
+  p_slots integer[],
+  p_limit integer,
+  p_lease interval,
+  p_arm boolean
+)
+returns table (
+  delivery_id uuid,
+  claim_id bigint,
+  attempt_number integer,
+  channel text,
+  recipient text,
+  payload_json text,
+  tenant_id text,
+  notification_key text,
+  correlation_id text,
+  idempotency_key text,
+  metadata_json text,
+  max_attempts integer,
+  attempts_before integer
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+-- The statistics of a queue are of another moment: these plans are right at any size.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz;
+  v_ids uuid[];
+  v_refused uuid[];
+  v_reasons text[];
+  v_claim_id bigint;
+begin
+  if p_arm then
+    -- Before the statements below take their snapshot: what commits from here on rings.
+    perform nextval('chimeway.bell_armed');
+  end if;
+  v_now := chimeway.clock();
+
+  with recursive wanted as materialized (
+    select w.channel, w.slots, w.turn
+    from unnest(p_channels, p_slots) with ordinality as w (channel, slots, turn)
+    join chimeway.channels as c on c.name = w.channel and c.paused_at is null
+  ),
+  levels as (
+    -- One index probe a priority in use, however many jobs it has.
+    select w.channel, first.priority
+    from wanted as w
+    cross join lateral (
+      select j.priority from chimeway.jobs as j
+      where j.channel = w.channel
+      order by j.priority limit 1
+    ) as first
+    union all
+    select l.channel, further.priority
+    from levels as l
+    cross join lateral (
+      select j.priority from chimeway.jobs as j
+      where j.channel = l.channel and j.priority > l.priority
+      order by j.priority limit 1
+    ) as further
+  ),
+  due as materialized (
+    select picked.row_id
+    from (select * from wanted order by turn) as w
+    cross join lateral (
+      select job.row_id
+      from (select l.priority from levels as l where l.channel = w.channel order by 1) as level
+      cross join lateral (
+        select j.ctid as row_id
+        from chimeway.jobs as j
+        where j.channel = w.channel and j.priority = level.priority and j.due_at <= v_now
+        order by j.due_at, j.position
+        limit w.slots
+        for update skip locked
+      ) as job
+      limit w.slots
+    ) as picked
+    limit p_limit
+  ),
+  taken as (
+    delete from chimeway.jobs as j
+    where j.ctid = any (array(select d.row_id from due as d))
+    returning j.delivery_id
+  )
+  select array_agg(t.delivery_id) into v_ids from taken as t;
+
+  if v_ids is null then
+    return;
+  end if;
+  v_claim_id := nextval('chimeway.claim_ids');
+
+  select array_agg(r.delivery_id), array_agg(r.reason) into v_refused, v_reasons
+  from chimeway.refuse_by_policy(v_ids, p_channels, v_now) as r;
+
+  return query
+  with judged as (
+    update chimeway.deliveries as d
+    set status = case
+        when d.expires_at <= v_now then 'cancelled'
+        when d.id = any (v_refused) then 'suppressed'
+        else 'dispatched' end,
+      suppression_reason = case
+        when d.expires_at <= v_now then 'expired'
+        else v_reasons[array_position(v_refused, d.id)] end,
+      finished_at = case
+        when d.expires_at <= v_now or d.id = any (v_refused) then v_now end,
+      claim_id = case
+        when d.expires_at <= v_now or d.id = any (v_refused) then null else v_claim_id end,
+      attempt_count = d.attempt_count + case
+        when d.expires_at <= v_now or d.id = any (v_refused) then 0 else 1 end,
+      next_attempt_at = null,
+      updated_at = v_now
+    where d.id = any (v_ids) and d.status in ('pending', 'failed')
+    returning d.*
+  ),
+  held as (
+    insert into chimeway.claims
+      (id, daemon_id, daemon_name, claimed_at, expires_at, open_count, delivery_ids)
+    select v_claim_id, p_daemon_id, p_daemon_name, v_now, v_now + p_lease,
+      count(*), array_agg(j.id)
+    from judged as j
+    where j.status = 'dispatched'
+    having count(*) > 0
+  ),
+  ended as (
+    insert into chimeway.delivery_events (delivery_id, happened_at, event, actor, reason)
+    select j.id, v_now,
+      case when j.suppression_reason = 'expired' then 'expired' else j.status end,
+      'daemon ' || p_daemon_name, j.suppression_reason
+    from judged as j
+    where j.status <> 'dispatched'
+  ),
+  counted as (
+    insert into chimeway.tallies (channel, status, count)
+    select j.channel, j.status, count(*)
+    from judged as j
+    where j.status <> 'dispatched'
+    group by j.channel, j.status
+  )
+  select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload::text,
+    j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata::text,
+    coalesce(j.max_attempts, c.max_attempts)::integer, j.attempts_before
+  from judged as j
+  join chimeway.channels as c on c.name = j.channel
+  where j.status = 'dispatched'
+  order by j.priority, j.position;
+end
+$$;
+
+comment on function chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean) is
+  'Claims due deliveries under one lease: pending, failed -> dispatched, attempt_count + 1. At most '
+  'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion; '
+  'channels that are paused or not configured are passed over. Judges policy too: expired -> '
+  'cancelled, refused -> suppressed, without a call; those are not returned. p_arm arms the '
+  'doorbell first. Locks jobs (skipping locked ones), then deliveries. Call it again at once after '
+  'a full batch.';
+
+revoke all on function
+  chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean) from public;

@@ -1,0 +1,71 @@
+create or replace function chimeway.explain(id uuid)
+returns table (
+  step bigint,
+  happened_at timestamptz,
+  event text,
+  what text,
+  why text,
+  facts jsonb
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_delivery chimeway.deliveries;
+begin
+  select d.* into v_delivery from chimeway.deliveries as d where d.id = explain.id;
+  if not found then
+    raise exception 'chimeway.explain: there is no delivery %', explain.id
+      using errcode = 'NC001',
+        hint = 'An insert that was rolled back, or one refused by "on conflict", leaves none.';
+  end if;
+
+  return query
+  with timeline as (
+    select v_delivery.inserted_at as happened_at, 0 as rank, 0::bigint as place,
+      'inserted' as event,
+      format('inserted for channel %s', v_delivery.channel) as what,
+      case when v_delivery.scheduled_at > v_delivery.inserted_at and v_delivery.series = 1
+        then format('not to be sent before %s', chimeway.moment(v_delivery.scheduled_at)) end as why,
+      jsonb_strip_nulls(jsonb_build_object(
+        'scheduled_at', v_delivery.scheduled_at, 'expires_at', v_delivery.expires_at,
+        'priority', v_delivery.priority, 'max_attempts', v_delivery.max_attempts,
+        'notification_key', v_delivery.notification_key,
+        'correlation_id', v_delivery.correlation_id)) as facts
+    union all
+    select t.happened_at, 1, t.place, t.event, t.what, t.why, t.facts
+    from chimeway.explain_attempts(explain.id) as t
+    union all
+    select e.happened_at, 2, e.id, e.event,
+      replace(e.event, '_', ' ') || ' by ' || e.actor, e.reason,
+      e.facts || jsonb_build_object('actor', e.actor)
+    from chimeway.delivery_events as e
+    where e.delivery_id = explain.id
+    union all
+    select k.claimed_at, 3, k.id, 'claimed',
+      format('claimed by daemon %s for attempt %s', k.daemon_name, v_delivery.attempt_count),
+      format('lease until %s', chimeway.moment(k.expires_at)),
+      jsonb_build_object('claim_id', k.id, 'daemon', k.daemon_name, 'lease_until', k.expires_at)
+    from chimeway.claims as k
+    where k.id = v_delivery.claim_id
+  ),
+  ordered as (
+    select row_number() over (order by t.happened_at, t.rank, t.place) as step, t.* from timeline as t
+  )
+  select o.step, o.happened_at, o.event, o.what, o.why, o.facts from ordered as o
+  union all
+  select (select count(*) + 1 from ordered), n.expected_at, 'next', n.what, n.why, n.facts
+  from chimeway.explain_next(v_delivery) as n
+  order by 1;
+end
+$$;
+
+comment on function chimeway.explain(uuid) is
+  'The timeline of a delivery: one row an event, in order, with what happened, why, and the facts '
+  'behind it; the last row (event = next) says what comes next, happened_at then being when it is '
+  'expected (null: nothing is). NC001: no such delivery.';
+
+revoke all on function chimeway.explain(uuid) from public;

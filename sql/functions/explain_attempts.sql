@@ -1,0 +1,73 @@
+create or replace function chimeway.explain_attempts(p_delivery_id uuid)
+returns table (
+  happened_at timestamptz,
+  place bigint,
+  event text,
+  what text,
+  why text,
+  facts jsonb
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with attempts as (
+    select a.*, c as policy, d.status as final_status, d.suppression_reason as final_reason,
+      a.series = d.series and a.attempt_number = d.attempt_count and d.finished_at is not null
+        as is_last,
+      row_number() over (partition by a.series order by a.attempt_number) as failures,
+      coalesce(d.max_attempts, c.max_attempts) as max_attempts
+    from chimeway.delivery_attempts as a
+    join chimeway.deliveries as d on d.id = a.delivery_id
+    left join chimeway.channels as c on c.name = d.channel
+    where a.delivery_id = p_delivery_id
+  )
+  select coalesce(a.started_at, a.finished_at), 2 * a.attempt_number::bigint, 'attempt',
+    format('attempt %s: %s%s', a.attempt_number, a.outcome,
+      coalesce(' (' || nullif(a.error_class, a.outcome) || ')', '')),
+    a.detail,
+    jsonb_strip_nulls(jsonb_build_object(
+      'attempt_number', a.attempt_number, 'series', a.series, 'outcome', a.outcome,
+      'error_class', a.error_class, 'status_code', a.status_code, 'daemon', a.daemon_name,
+      'claim_id', a.claim_id, 'finished_at', a.finished_at,
+      'duration_ms', round(extract(epoch from a.finished_at - a.started_at) * 1000, 3),
+      'retry_after', a.retry_after, 'provider_message_id', a.provider_message_id,
+      'response', a.response))
+  from attempts as a
+  union all
+  select a.finished_at, 2 * a.attempt_number::bigint + 1, 'decided',
+    case
+      when a.next_attempt_at is not null
+        then format('due again in %s', chimeway.span(a.next_attempt_at - a.finished_at))
+      when a.outcome = 'succeeded' then 'succeeded'
+      when a.is_last then format('%s: %s', a.final_status, a.final_reason)
+      else 'no retry'
+    end,
+    case
+      when a.outcome = 'succeeded' then 'the provider accepted it'
+      when a.next_attempt_at is not null then format(
+        'failure %s of at most %s; %s%s', a.failures, a.max_attempts,
+        chimeway.describe_backoff(a.policy, a.failures::integer),
+        coalesce('; the provider asked for ' || chimeway.span(a.retry_after), ''))
+      when a.error_class = 'permanent' then 'permanent failures are never retried'
+      when a.error_class = 'bounced' then 'bounces are never retried'
+      when a.is_last and a.final_reason = 'outcome_unknown'
+        then 'the channel''s on_uncertain is hold: nobody knows whether it was sent'
+      when a.is_last and a.final_reason = 'retries_exhausted' and a.failures >= a.max_attempts
+        then format('failure %s of at most %s', a.failures, a.max_attempts)
+      when a.is_last and a.final_reason = 'retries_exhausted'
+        then format('the next retry would come later than max_age %s allows',
+          chimeway.span((a.policy).max_age))
+      else 'an operator asked for the end while the call was in flight'
+    end,
+    jsonb_strip_nulls(jsonb_build_object(
+      'next_attempt_at', a.next_attempt_at, 'failures', a.failures,
+      'max_attempts', a.max_attempts))
+  from attempts as a
+$$;
+
+comment on function chimeway.explain_attempts(uuid) is
+  'Two rows an attempt: how the call ended, and what was decided by which rule and numbers.';
+
+revoke all on function chimeway.explain_attempts(uuid) from public;

@@ -1,0 +1,86 @@
+create or replace function chimeway.explain_next(p_delivery chimeway.deliveries)
+returns table (expected_at timestamptz, what text, why text, facts jsonb)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  v_now constant timestamptz := chimeway.clock();
+  v_due constant timestamptz := coalesce(p_delivery.next_attempt_at, p_delivery.scheduled_at);
+  v_channel chimeway.channels;
+  v_daemon record;
+  v_job_due timestamptz;
+begin
+  if p_delivery.finished_at is not null then
+    return query select null::timestamptz, 'nothing: ' || p_delivery.status || ' is terminal',
+      'chimeway.replay(id, actor) would begin a new series of attempts', '{}'::jsonb;
+    return;
+  end if;
+
+  if p_delivery.status = 'dispatched' then
+    return query select k.expires_at,
+      format('daemon %s records how attempt %s ends', k.daemon_name, p_delivery.attempt_count)
+        || coalesce(', then ' || p_delivery.requested_status || ': ' || p_delivery.requested_reason, ''),
+      coalesce(format('the daemon was last seen %s ago', chimeway.span(v_now - m.heartbeat_at)),
+          'the daemon is not known any more')
+        || '; if its lease runs out, the attempt is recorded as lost',
+      jsonb_strip_nulls(jsonb_build_object(
+        'daemon', k.daemon_name, 'last_seen_at', m.heartbeat_at, 'lease_until', k.expires_at))
+    from chimeway.claims as k
+    left join chimeway.daemons as m on m.id = k.daemon_id
+    where k.id = p_delivery.claim_id;
+    return;
+  end if;
+
+  select c.* into v_channel from chimeway.channels as c where c.name = p_delivery.channel;
+  select count(*) filter (where m.heartbeat_at > v_now - interval '30 seconds') as alive,
+    max(m.heartbeat_at) as last_seen_at
+  into v_daemon
+  from chimeway.daemons as m
+  where p_delivery.channel = any (m.channels);
+  select j.due_at into v_job_due
+  from chimeway.jobs as j
+  where j.channel = p_delivery.channel and j.priority = p_delivery.priority
+    and j.due_at = any (array['-infinity', 'infinity', v_due]) and j.position = p_delivery.position;
+
+  return query
+  select
+    case when reason.what like 'attempt%' then greatest(v_due, v_now) end,
+    reason.what, reason.why,
+    jsonb_strip_nulls(jsonb_build_object(
+      'due_at', v_due, 'expires_at', p_delivery.expires_at, 'served_by', v_daemon.alive,
+      'channel_last_served_at', v_daemon.last_seen_at, 'paused_at', v_channel.paused_at,
+      'paused_by', v_channel.paused_by))
+  from (values
+    (1, p_delivery.expires_at <= v_now, 'it ends as cancelled: expired',
+      format('it expired at %s', chimeway.moment(p_delivery.expires_at))),
+    (2, v_job_due = 'infinity', 'it is held until chimeway.release(id, actor)',
+      'an operator holds it: see held above'),
+    (3, v_job_due is null, 'it is not in the queue: chimewayd doctor repairs that',
+      'its job is missing, which no function of chimeway leaves behind'),
+    (4, v_channel.name is null, 'it waits for a daemon that serves its channel',
+      format('nobody serves channel %s, and nobody ever did: is the name right?', p_delivery.channel)),
+    (5, v_daemon.alive = 0, 'it waits for a daemon that serves its channel',
+      format('nobody serves channel %s now%s', p_delivery.channel,
+        coalesce('; last served ' || chimeway.span(v_now - v_daemon.last_seen_at) || ' ago', ''))),
+    (6, v_channel.paused_at is not null, 'it waits for its channel to be resumed',
+      format('channel %s was paused by %s at %s: %s', v_channel.name, v_channel.paused_by,
+        chimeway.moment(v_channel.paused_at), v_channel.pause_reason)),
+    (7, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
+      format('not due until %s', chimeway.moment(v_due))),
+    (8, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
+      'it is due')
+  ) as reason (rank, applies, what, why)
+  where reason.applies
+  order by reason.rank
+  limit 1;
+end
+$$;
+
+comment on function chimeway.explain_next(chimeway.deliveries) is
+  'What comes next for a delivery, why, and when (null: nothing says when): never empty.';
+
+revoke all on function chimeway.explain_next(chimeway.deliveries) from public;

@@ -1,0 +1,32 @@
+create or replace function chimeway.guard_terminal()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A replay writes its event first: that row is what opens the gate.
+  if new.status = 'pending' and new.series = old.series + 1 and exists (
+      select from chimeway.delivery_events as e
+      where e.delivery_id = old.id and e.event = 'replayed'
+        and (e.facts ->> 'series')::integer = new.series) then
+    return new;
+  end if;
+  raise exception 'delivery % cannot move from % to %: % is terminal',
+      old.id, old.status, new.status, old.status
+    using errcode = 'NC002', schema = 'chimeway', table = 'deliveries',
+      hint = 'chimeway.replay(id, actor) begins a new series of attempts.';
+end
+$$;
+
+comment on function chimeway.guard_terminal() is
+  'Refuses any change of a terminal delivery, also by the owner (NC002), except by replay.';
+
+revoke all on function chimeway.guard_terminal() from public;
+
+create or replace trigger guard_terminal
+  before update on chimeway.deliveries
+  for each row
+  when (old.status in ('succeeded', 'suppressed', 'cancelled'))
+  execute function chimeway.guard_terminal();

@@ -1,0 +1,48 @@
+create or replace function chimeway.hold(id uuid, reason text, actor text)
+returns table (changed boolean, status text, message text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  v_delivery record;
+begin
+  perform chimeway.require_actor('hold', actor);
+  perform chimeway.require_reason('hold', reason);
+
+  update chimeway.jobs as j
+  set due_at = 'infinity'
+  from chimeway.deliveries as d
+  where d.id = hold.id
+    and j.channel = d.channel and j.priority = d.priority
+    and j.due_at = any (array['-infinity', coalesce(d.next_attempt_at, d.scheduled_at)])
+    and j.position = d.position;
+
+  if found then
+    insert into chimeway.delivery_events (delivery_id, happened_at, event, actor, reason)
+    values (hold.id, chimeway.clock(), 'held', actor, reason);
+    return query select true, d.status, 'held'::text
+      from chimeway.deliveries as d where d.id = hold.id;
+    return;
+  end if;
+
+  select d.status into v_delivery from chimeway.deliveries as d where d.id = hold.id;
+  if not found then
+    raise exception 'chimeway.hold: there is no delivery %', hold.id using errcode = 'NC001';
+  elsif v_delivery.status not in ('pending', 'failed') then
+    raise exception 'delivery % cannot move from % to held: only pending and failed ones wait',
+        hold.id, v_delivery.status
+      using errcode = 'NC002';
+  end if;
+  return query select false, v_delivery.status, 'already held: nothing changed'::text;
+end
+$$;
+
+comment on function chimeway.hold(uuid, text, text) is
+  'Keeps a delivery that waits (pending, failed) from being claimed until it is released. NC001: no '
+  'such delivery. NC002: it does not wait. NC003: no actor or reason. Locks the job.';
+
+revoke all on function chimeway.hold(uuid, text, text) from public;

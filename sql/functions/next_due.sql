@@ -1,0 +1,41 @@
+create or replace function chimeway.next_due(p_channels text[])
+returns interval
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+  with recursive levels as (
+    select c.name as channel, first.priority
+    from chimeway.channels as c
+    cross join lateral (
+      select j.priority from chimeway.jobs as j
+      where j.channel = c.name
+      order by j.priority limit 1
+    ) as first
+    where c.name = any (p_channels) and c.paused_at is null
+    union all
+    select l.channel, further.priority
+    from levels as l
+    cross join lateral (
+      select j.priority from chimeway.jobs as j
+      where j.channel = l.channel and j.priority > l.priority
+      order by j.priority limit 1
+    ) as further
+  )
+  select greatest(min(head.due_at) - chimeway.clock(), interval '0')
+  from levels as l
+  cross join lateral (
+    select j.due_at from chimeway.jobs as j
+    where j.channel = l.channel and j.priority = l.priority
+    order by j.due_at limit 1
+  ) as head
+  where isfinite(head.due_at)
+$$;
+
+comment on function chimeway.next_due(text[]) is
+  'How long until the next job of these channels is due; null: none is scheduled. Jobs that are due '
+  'already, or held, do not count.';
+
+revoke all on function chimeway.next_due(text[]) from public;

@@ -1,0 +1,72 @@
+create or replace function chimeway.record(
+  p_daemon_name text,
+  p_delivery_ids uuid[],
+  p_claim_ids bigint[],
+  p_kinds text[],
+  p_started_ago double precision[],
+  p_finished_ago double precision[],
+  p_details text[],
+  p_status_codes integer[],
+  p_responses text[],
+  p_provider_message_ids text[],
+  p_retry_after interval[]
+)
+returns table (
+  delivery_id uuid,
+  claim_id bigint,
+  verdict text,
+  status text,
+  suppression_reason text,
+  attempt_number integer,
+  next_attempt_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now constant timestamptz := chimeway.clock();
+  v_daemon_names constant text[] := array_fill(p_daemon_name, array[cardinality(p_kinds)]);
+  v_started_at timestamptz[];
+  v_finished_at timestamptz[];
+begin
+  perform chimeway.lock_claims(p_claim_ids);
+
+  select array_agg(v_now - make_interval(secs => t.started) order by t.n),
+    array_agg(v_now - make_interval(secs => t.finished) order by t.n)
+  into v_started_at, v_finished_at
+  from unnest(p_started_ago, p_finished_ago) with ordinality as t (started, finished, n);
+
+  return query
+  select s.delivery_id, s.claim_id,
+    case when s.status is not null then 'applied'
+      else chimeway.record_late(p_daemon_name, s.delivery_id, s.claim_id, p_kinds[s.nth],
+        v_finished_at[s.nth], p_details[s.nth], p_status_codes[s.nth]) end,
+    coalesce(s.status,
+      (select d.status from chimeway.deliveries as d where d.id = s.delivery_id)),
+    coalesce(s.suppression_reason, case when s.status is null then
+      (select d.suppression_reason from chimeway.deliveries as d where d.id = s.delivery_id) end),
+    coalesce(s.attempt_number,
+      (select a.attempt_number from chimeway.delivery_attempts as a
+        where a.delivery_id = s.delivery_id and a.claim_id = s.claim_id)),
+    s.next_attempt_at
+  from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, v_daemon_names, v_started_at,
+    v_finished_at, p_details, p_status_codes, p_responses, p_provider_message_ids,
+    p_retry_after) as s;
+end
+$$;
+
+comment on function chimeway.record(
+  text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],
+  text[], text[], interval[]) is
+  'Records how calls ended: dispatched -> succeeded, failed, suppressed or cancelled. One verdict a '
+  'delivery: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
+  'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
+  'gone (the row was deleted). '
+  'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries.';
+
+revoke all on function chimeway.record(
+  text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],
+  text[], text[], interval[]) from public;

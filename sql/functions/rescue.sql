@@ -1,0 +1,55 @@
+create or replace function chimeway.rescue(p_limit integer)
+returns table (
+  delivery_id uuid,
+  claim_id bigint,
+  daemon_name text,
+  status text,
+  suppression_reason text,
+  attempt_number integer,
+  next_attempt_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now constant timestamptz := chimeway.clock();
+  v_claim record;
+begin
+  for v_claim in
+    select k.id, k.daemon_name, k.expires_at, k.delivery_ids
+    from chimeway.claims as k
+    -- A lease further away than any lease can be comes from a clock that was set back.
+    where k.expires_at <= v_now or k.expires_at > v_now + interval '2 hours'
+    order by k.id
+    limit p_limit
+    for update skip locked
+  loop
+    return query
+    select s.delivery_id, s.claim_id, v_claim.daemon_name, s.status, s.suppression_reason,
+      s.attempt_number, s.next_attempt_at
+    from chimeway.settle(
+      v_claim.delivery_ids,
+      array_fill(v_claim.id, array[cardinality(v_claim.delivery_ids)]),
+      array_fill('lost'::text, array[cardinality(v_claim.delivery_ids)]),
+      array_fill(v_claim.daemon_name, array[cardinality(v_claim.delivery_ids)]),
+      null, array_fill(v_now, array[cardinality(v_claim.delivery_ids)]),
+      array_fill(format('daemon %s was not heard of after its lease ended at %s; it may have sent',
+        v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_claim.delivery_ids)]),
+      null, null, null, null) as s
+    where s.status is not null;
+
+    -- Whatever it still says it holds, nothing is dispatched under it any more.
+    delete from chimeway.claims as k where k.id = v_claim.id;
+  end loop;
+end
+$$;
+
+comment on function chimeway.rescue(integer) is
+  'Ends claims whose lease ran out, p_limit at most: each delivery still dispatched under one gets '
+  'an attempt with outcome lost, and is retried, held (cancelled / outcome_unknown) or exhausted by '
+  'its channel''s policy. Locks claims (skipping locked ones), then deliveries.';
+
+revoke all on function chimeway.rescue(integer) from public;

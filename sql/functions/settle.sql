@@ -1,0 +1,168 @@
+create or replace function chimeway.settle(
+  p_delivery_ids uuid[],
+  p_claim_ids bigint[],
+  p_kinds text[],
+  p_daemon_names text[],
+  p_started_at timestamptz[],
+  p_finished_at timestamptz[],
+  p_details text[],
+  p_status_codes integer[],
+  p_responses text[],
+  p_provider_message_ids text[],
+  p_retry_after interval[]
+)
+returns table (
+  nth bigint,
+  delivery_id uuid,
+  claim_id bigint,
+  status text,
+  suppression_reason text,
+  attempt_number integer,
+  next_attempt_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_now constant timestamptz := chimeway.clock();
+begin
+  return query
+  with reported as materialized (
+    select r.nth, r.delivery_id, r.claim_id, r.daemon_name, r.started_at, r.finished_at, r.detail,
+      r.status_code, r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class,
+      k.rule
+    from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_names, p_started_at, p_finished_at,
+        p_details, p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
+      with ordinality
+      as r (delivery_id, claim_id, kind, daemon_name, started_at, finished_at,
+        detail, status_code, response, provider_message_id, retry_after, nth)
+    join chimeway.outcome_kinds() as k on k.kind = r.kind
+    order by r.delivery_id
+  ),
+  accepted as (
+    update chimeway.deliveries as d
+    set status = 'succeeded',
+      claim_id = null,
+      updated_at = v_now,
+      finished_at = v_now,
+      provider_message_id = r.provider_message_id,
+      requested_status = null,
+      requested_reason = null
+    from reported as r
+    where r.rule = 'succeed'
+      and d.id = r.delivery_id and d.claim_id = r.claim_id and d.status = 'dispatched'
+    returning r.*, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count, d.series,
+      d.channel, d.priority, d.position
+  ),
+  locked as materialized (
+    select r as report, d.attempt_count - d.attempts_before as failures, d.max_attempts,
+      d.scheduled_at, d.requested_status, d.requested_reason, d.channel
+    from reported as r
+    join chimeway.deliveries as d
+      on d.id = r.delivery_id and d.claim_id = r.claim_id and d.status = 'dispatched'
+    where r.rule <> 'succeed'
+    for update of d
+  ),
+  decided as materialized (
+    select (l.report).*, n.status as next_status, n.reason, n.next_attempt_at as retry_at
+    from locked as l
+    join chimeway.channels as c on c.name = l.channel
+    cross join lateral (
+      select greatest(chimeway.backoff(c, l.failures, random()),
+        case when (l.report).retry_after is not null
+          then least((l.report).retry_after, c.retry_after_cap) end) as wait
+      offset 0
+    ) as w
+    cross join lateral chimeway.decide((l.report).rule, l.failures,
+      coalesce(l.max_attempts, c.max_attempts), w.wait, l.scheduled_at + c.max_age,
+      c.on_uncertain, l.requested_status, l.requested_reason, v_now) as n
+  ),
+  refused as (
+    update chimeway.deliveries as d
+    set status = r.next_status,
+      claim_id = null,
+      updated_at = v_now,
+      finished_at = case when r.next_status <> 'failed' then v_now end,
+      suppression_reason = r.reason,
+      next_attempt_at = r.retry_at,
+      lost_count = d.lost_count + case when r.outcome = 'lost' then 1 else 0 end,
+      requested_status = null,
+      requested_reason = null
+    from decided as r
+    where d.id = r.delivery_id and d.claim_id = r.claim_id
+    returning r.nth, r.delivery_id, r.claim_id, r.daemon_name, r.started_at, r.finished_at,
+      r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
+      r.error_class, r.rule, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
+      d.series, d.channel, d.priority, d.position
+  ),
+  settled as materialized (
+    select * from accepted
+    union all
+    select * from refused
+  ),
+  remembered as (
+    insert into chimeway.delivery_attempts
+      (delivery_id, attempt_number, series, claim_id, started_at, finished_at, next_attempt_at,
+       status_code, retry_after, outcome, error_class, daemon_name, provider_message_id, detail,
+       response)
+    select s.delivery_id, s.attempt_count, s.series, s.claim_id, s.started_at, s.finished_at,
+      s.next_attempt_at, s.status_code, s.retry_after, s.outcome, s.error_class, s.daemon_name,
+      s.provider_message_id, s.detail, s.response
+    from settled as s
+  ),
+  queued as (
+    insert into chimeway.jobs (delivery_id, due_at, position, priority, channel)
+    select s.delivery_id, s.next_attempt_at, s.position, s.priority, s.channel
+    from settled as s
+    where s.status = 'failed'
+  ),
+  counted as (
+    insert into chimeway.tallies (channel, status, count)
+    select s.channel, s.status, count(*)
+    from settled as s
+    where s.status <> 'failed'
+    group by s.channel, s.status
+  ),
+  done as materialized (
+    select s.claim_id, count(*) as count from settled as s group by s.claim_id
+  ),
+  reduced as (
+    update chimeway.claims as k
+    set open_count = k.open_count - n.count
+    from done as n
+    where k.id = n.claim_id and k.open_count > n.count
+  ),
+  closed as (
+    delete from chimeway.claims as k
+    using done as n
+    where k.id = n.claim_id and k.open_count <= n.count
+  )
+  select s.nth, s.delivery_id, s.claim_id, s.status, s.suppression_reason, s.attempt_count,
+    s.next_attempt_at
+  from settled as s
+  union all
+  select r.nth, r.delivery_id, r.claim_id, null, null, null, null
+  from reported as r
+  where (select count(*) from settled) < (select count(*) from reported)
+    and not exists (select from settled as s where s.nth = r.nth);
+end
+$$;
+
+comment on function chimeway.settle(
+  uuid[], bigint[], text[], text[], timestamptz[], timestamptz[], text[], integer[], text[],
+  text[], interval[]) is
+  'Writes how calls ended, in one statement: the attempt row, dispatched -> succeeded, failed (with '
+  'a new job), suppressed or cancelled, and the claim shrunk or closed. A row '
+  'whose token is not the given one any more is left alone: its status is null in the answer. The '
+  'caller holds the locks of the claims.';
+
+revoke all on function chimeway.settle(
+  uuid[], bigint[], text[], text[], timestamptz[], timestamptz[], text[], integer[], text[],
+  text[], interval[]) from public;

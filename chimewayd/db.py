@@ -1,0 +1,308 @@
+"""The only SQL text of the daemon: one coroutine per SQL function, same name, rows → models.
+
+Connections, by what would be lost if they shared one:
+
+    claims      claiming, heartbeats, sweeps
+    records     recording and releasing only: a slow claim never keeps an outcome waiting
+    listener    LISTEN, in a session of its own (`listen_dsn` where a pooler stands in between)
+
+Each call has a deadline; a connection that missed it is terminated, never waited for, because a
+half-open socket answers nothing, not even a goodbye.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import anyio
+import asyncpg
+
+from chimewayd import dsn as dsn_module
+from chimewayd.config import ChannelConfig
+from chimewayd.errors import DatabaseUnavailable
+from chimewayd.models import Delivery, Ended, Lost, Report, Verdict, kind_of
+
+JOB_CHANNEL = "chimeway_jobs"
+"""The NOTIFY channel; sql/functions/ring.sql is its other end."""
+
+CALL_TIMEOUT = 10.0
+"""Seconds that one statement of the daemon may take."""
+
+NOT_NOW = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.LockNotAvailableError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.TransactionRollbackError,
+)
+"""What a database answers that is away, starting, full, locked, overrun or failing over."""
+
+SERVER_SETTINGS = {
+    "application_name": "chimewayd",
+    "synchronous_commit": "on",
+    "lock_timeout": "5s",
+    "statement_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+}
+
+CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
+RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4)"
+PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
+RESCUE = "select * from chimeway.rescue($1)"
+EXPIRE = "select * from chimeway.expire(chimeway.clock() - $1::interval, $2)"
+HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
+REGISTER = "select chimeway.register_daemon($1, $2, $3)"
+FORGET = "select chimeway.forget_daemons($1, $2)"
+CONFIGURE = "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+NEXT_DUE = "select chimeway.next_due($1)"
+UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
+ROLL_UP = "select chimeway.roll_up_tallies()"
+EXPLAIN = "select * from chimeway.explain($1)"
+STATS = "select * from chimeway.stats()"
+
+
+async def connect(dsn: str, *, role: str = "command") -> asyncpg.Connection:
+    """Open one session.
+
+    Raises:
+        DatabaseUnavailable: nobody answered, or the answer was no; says which server was asked.
+        ConfigError: the DSN cannot be read.
+    """
+    target = dsn_module.parse(dsn, os.environ)
+    settings = SERVER_SETTINGS | {"application_name": f"chimewayd/{role}"}
+    try:
+        return await asyncpg.connect(
+            target.dsn,
+            timeout=target.connect_timeout,
+            command_timeout=CALL_TIMEOUT,
+            server_settings=settings,
+        )
+    except (*NOT_NOW, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable(
+            f"cannot connect to {dsn_module.describe(dsn)}: {describe_error(error)}; "
+            "check the setting dsn (CHIMEWAYD_DSN) and that the server runs"
+        ) from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Say what went wrong in one line; some errors of the network have no words of their own."""
+    return str(error).strip() or type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this process is to the database."""
+
+    daemon_id: int
+    name: str
+    version: str
+    channels: tuple[str, ...]
+    lease: timedelta
+
+
+class Session:
+    """One database session of the daemon; it reconnects when it is used after a loss."""
+
+    def __init__(self, dsn: str, role: str) -> None:
+        self._dsn = dsn
+        self._role = role
+        self._connection: asyncpg.Connection | None = None
+        self._turn = anyio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._connected()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.drop()
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn, role=self._role)
+        return self._connection
+
+    def drop(self) -> None:
+        """Cut the connection at once, whatever it is doing."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run one statement within its deadline.
+
+        Raises:
+            DatabaseUnavailable: the connection is gone; whether the statement took effect is not
+                known. The next call connects anew.
+        """
+        async with self._turn:
+            connection = await self._connected()
+            try:
+                with anyio.fail_after(CALL_TIMEOUT + 1):
+                    return await connection.fetch(sql, *arguments)
+            except NOT_NOW as error:
+                self.drop()
+                raise DatabaseUnavailable(
+                    f"lost the database ({self._role}): {describe_error(error)}"
+                ) from error
+            except asyncio.CancelledError:
+                # What is still to come on this wire would be the next statement's answer.
+                self.drop()
+                raise
+
+    async def listen(self, rung: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Subscribe to the doorbell: `rung` is called at each ring, `lost` when the session ends.
+
+        Raises:
+            DatabaseUnavailable: there is no session to subscribe with.
+        """
+        connection = await self._connected()
+        connection.add_termination_listener(lambda *_: lost())
+        try:
+            with anyio.fail_after(CALL_TIMEOUT):
+                await connection.add_listener(JOB_CHANNEL, lambda *_: rung())
+        except NOT_NOW as error:
+            self.drop()
+            raise DatabaseUnavailable(f"cannot listen: {describe_error(error)}") from error
+
+    async def is_alive(self) -> bool:
+        """Whether the session answers; it is dropped if it does not."""
+        try:
+            await self.fetch("select 1")
+        except DatabaseUnavailable:
+            return False
+        return True
+
+
+async def register_daemon(
+    session: Session, name: str, version: str, channels: Sequence[str]
+) -> int:
+    rows = await session.fetch(REGISTER, name, version, list(channels))
+    daemon_id: int = rows[0][0]
+    return daemon_id
+
+
+async def configure_channel(session: Session, name: str, channel: ChannelConfig) -> None:
+    retry = channel.retry
+    await session.fetch(
+        CONFIGURE,
+        name,
+        channel.adapter,
+        retry.max_attempts,
+        retry.base,
+        retry.factor,
+        retry.cap,
+        retry.jitter,
+        None if retry.schedule is None else list(retry.schedule),
+        retry.retry_after_cap,
+        retry.max_age,
+        channel.on_uncertain,
+    )
+
+
+async def claim(
+    session: Session, me: Identity, slots: Mapping[str, int], limit: int, *, arm: bool
+) -> list[Delivery]:
+    """Claim up to `limit` due deliveries, of each channel as many as it has `slots`."""
+    rows = await session.fetch(
+        CLAIM, me.daemon_id, me.name, list(slots), list(slots.values()), limit, me.lease, arm
+    )
+    return [Delivery._make(row) for row in rows]
+
+
+async def record(
+    session: Session, me: Identity, reports: Sequence[Report], now: float
+) -> list[Verdict]:
+    """Record how calls ended; `now` is the monotonic clock that the reports were timed with."""
+    rows = await session.fetch(
+        RECORD,
+        me.name,
+        [r.delivery.delivery_id for r in reports],
+        [r.delivery.claim_id for r in reports],
+        [kind_of(r.outcome) for r in reports],
+        [now - r.started for r in reports],
+        [now - r.finished for r in reports],
+        [r.outcome.detail for r in reports],
+        [r.outcome.status_code for r in reports],
+        [r.outcome.response for r in reports],
+        [getattr(r.outcome, "provider_message_id", None) for r in reports],
+        [getattr(r.outcome, "retry_after", None) for r in reports],
+    )
+    return [Verdict._make(row) for row in rows]
+
+
+async def release_unsent(
+    session: Session, me: Identity, deliveries: Sequence[Delivery], reason: str
+) -> list[UUID]:
+    rows = await session.fetch(
+        RELEASE_UNSENT,
+        me.name,
+        [d.delivery_id for d in deliveries],
+        [d.claim_id for d in deliveries],
+        reason,
+    )
+    return [row[0] for row in rows]
+
+
+async def pause_channel(session: Session, channel: str, reason: str, actor: str) -> None:
+    await session.fetch(PAUSE_CHANNEL, channel, reason, actor)
+
+
+async def heartbeat(session: Session, me: Identity, claim_ids: Sequence[int]) -> list[int]:
+    """Extend the leases of these claims; return those that are not ours any more."""
+    rows = await session.fetch(
+        HEARTBEAT, me.daemon_id, me.name, me.version, list(me.channels), list(claim_ids), me.lease
+    )
+    return [row[0] for row in rows]
+
+
+async def rescue(session: Session, limit: int) -> list[Lost]:
+    return [Lost._make(row) for row in await session.fetch(RESCUE, limit)]
+
+
+async def expire(session: Session, since: timedelta, limit: int) -> list[Ended]:
+    """End what waits past its expiry, if it expired within the last `since`."""
+    return [Ended._make(row) for row in await session.fetch(EXPIRE, since, limit)]
+
+
+async def next_due(session: Session, channels: Sequence[str]) -> timedelta | None:
+    """How long until the next scheduled job of these channels; None: there is none."""
+    rows = await session.fetch(NEXT_DUE, list(channels))
+    wait: timedelta | None = rows[0][0]
+    return wait
+
+
+async def unserved_channels(session: Session) -> list[str]:
+    return [row[0] for row in await session.fetch(UNSERVED_CHANNELS)]
+
+
+async def roll_up_tallies(session: Session) -> None:
+    await session.fetch(ROLL_UP)
+
+
+async def forget_daemons(session: Session, daemon_id: int | None, silent_for: timedelta) -> None:
+    await session.fetch(FORGET, daemon_id, silent_for)
+
+
+async def explain(connection: asyncpg.Connection, delivery_id: UUID) -> list[dict[str, Any]]:
+    """Return the timeline of a delivery, a dict a step, facts still as JSON text.
+
+    Raises:
+        DeliveryNotFound: no delivery has this id.
+    """
+    return [dict(row) for row in await connection.fetch(EXPLAIN, delivery_id)]
+
+
+async def stats(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+    """Return one dict a channel: what waits, what is in flight, what ended."""
+    return [dict(row) for row in await connection.fetch(STATS)]

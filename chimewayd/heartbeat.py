@@ -1,0 +1,40 @@
+"""Keeps the leases alive while the deliveries are in hand.
+
+From the same event loop that makes the calls: if the loop stands still, so do the leases, and
+another daemon takes over.
+"""
+
+from datetime import timedelta
+
+import anyio
+import structlog
+
+from chimewayd import db
+from chimewayd.leases import Leases
+from chimewayd.log import Event
+from chimewayd.outage import Outage
+
+BEATS_PER_LEASE = 4
+LONGEST_BEAT = timedelta(seconds=10)
+"""`explain` and `stats` take a daemon that was silent for three of these for gone."""
+
+log = structlog.get_logger()
+
+
+async def keep_leases(session: db.Session, me: db.Identity, leases: Leases, outage: Outage) -> None:
+    """Beat for ever."""
+    interval = min(me.lease / BEATS_PER_LEASE, LONGEST_BEAT).total_seconds()
+    suspects: set[int] = set()
+    while True:
+        await anyio.sleep(interval)
+        sent_at = anyio.current_time()
+        asked = leases.claim_ids
+        not_ours = set(
+            await outage.outlast(lambda: db.heartbeat(session, me, asked))  # noqa: B023 - awaited here
+        )
+        leases.extend((claim_id for claim_id in asked if claim_id not in not_ours), sent_at)
+        # A claim whose last record was on its way meanwhile is gone there and not yet here.
+        lost = leases.drop(suspects & not_ours)
+        suspects = not_ours
+        if lost:
+            log.error(Event.LEASES_LOST, claims=lost)

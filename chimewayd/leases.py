@@ -1,0 +1,55 @@
+"""The leases this process holds, on its own monotonic clock.
+
+A lease counts from the moment before its claim or heartbeat was sent, so that what is left here
+is never more than what the database grants. A call begins only if all of it fits into what is
+left: a process that was stopped between claim and call sends nothing (the call gate).
+"""
+
+from collections.abc import Iterable
+
+from chimewayd.models import Delivery
+
+
+class Leases:
+    """claim id → when it ends and how many deliveries are still under it."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease_seconds = lease_seconds
+        self._ends: dict[int, float] = {}
+        self._open: dict[int, int] = {}
+
+    def begin(self, deliveries: list[Delivery], sent_at: float) -> None:
+        """Deliveries were claimed by a request sent at `sent_at`: one claim, one lease."""
+        if deliveries:
+            claim_id = deliveries[0].claim_id
+            self._ends[claim_id] = sent_at + self._lease_seconds
+            self._open[claim_id] = len(deliveries)
+
+    def extend(self, claim_ids: Iterable[int], sent_at: float) -> None:
+        for claim_id in claim_ids:
+            if claim_id in self._ends:
+                self._ends[claim_id] = sent_at + self._lease_seconds
+
+    def drop(self, claim_ids: Iterable[int]) -> list[int]:
+        """Forget leases that the database says are not ours; return those we thought were."""
+        lost = [claim_id for claim_id in claim_ids if self._ends.pop(claim_id, None) is not None]
+        for claim_id in lost:
+            self._open.pop(claim_id, None)
+        return lost
+
+    def leave(self, claim_id: int) -> None:
+        """One delivery of the claim is recorded or released."""
+        left = self._open.get(claim_id, 0) - 1
+        if left > 0:
+            self._open[claim_id] = left
+        else:
+            self._open.pop(claim_id, None)
+            self._ends.pop(claim_id, None)
+
+    def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
+        """Whether a call that may take `call_seconds` ends within the lease."""
+        return now + call_seconds <= self._ends.get(claim_id, 0.0)
+
+    @property
+    def claim_ids(self) -> list[int]:
+        return list(self._ends)

@@ -1,0 +1,51 @@
+"""What the stages do while the database is away: say so once, and ask again, ever less often."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import structlog
+
+from chimewayd.errors import DatabaseUnavailable
+from chimewayd.log import Event
+
+T = TypeVar("T")
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Outage:
+    """Whether the database is away: shared by all stages, so that one line says it for all."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def begin(self, error: DatabaseUnavailable) -> None:
+        if self.since is None:
+            self.since = anyio.current_time()
+            log.error(Event.DATABASE_LOST, error=str(error))
+
+    def end(self) -> None:
+        if self.since is not None:
+            away = anyio.current_time() - self.since
+            self.since = None
+            log.info(Event.DATABASE_RESTORED, away_seconds=round(away, 3))
+
+    async def outlast(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer. Only for questions that may be asked twice."""
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                answer = await ask()
+            except DatabaseUnavailable as error:
+                self.begin(error)
+            else:
+                self.end()
+                return answer
+            # Jitter: the daemons of a whole fleet lose their database at the same moment.
+            await anyio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - no secret
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)

@@ -1,0 +1,45 @@
+"""A queue that is emptied in batches: what comes while one batch is under way is the next one.
+
+That is group commit: under load batches grow by themselves, and an idle queue hands on each item
+at once. No timer is involved.
+"""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import anyio
+
+T = TypeVar("T")
+
+
+class Outbox(Generic[T]):
+    """Items between two stages. Unbounded: whoever puts is bounded by the slots it holds."""
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._is_closed = False
+        self._changed = anyio.Event()
+
+    def put(self, item: T) -> None:
+        self._items.append(item)
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def put_all(self, items: Iterable[T]) -> None:
+        self._items.extend(items)
+        if self._items and not self._changed.is_set():
+            self._changed.set()
+
+    def close(self) -> None:
+        """Nothing will be put any more: `take` hands out the rest, then nothing."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def take(self, at_most: int) -> list[T]:
+        """Wait for items and take them in order; an empty list means the outbox is closed."""
+        while not self._items and not self._is_closed:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        batch = self._items[:at_most]
+        del self._items[:at_most]
+        return batch

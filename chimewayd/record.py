@@ -1,0 +1,113 @@
+"""Writes down how calls ended: the last stage.
+
+    reports ─▶ one batch ─▶ chimeway.record ─▶ one line a call ─▶ slots free again
+    unsent  ─▶ one batch ─▶ chimeway.release_unsent ─────────────▶ slots free again
+
+A batch is whatever came while the last one was under way. It is asked again until the database
+answers: an answer that was not heard is recognised there (`already_applied`), and one whose
+lease is gone comes back as `stale`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+import structlog
+
+from chimewayd import db
+from chimewayd.attempt_line import attempt_line
+from chimewayd.errors import DatabaseUnavailable
+from chimewayd.leases import Leases
+from chimewayd.log import Event, emit_many
+from chimewayd.models import Delivery, Misconfigured, Report, Succeeded, Verdict
+from chimewayd.outage import Outage
+from chimewayd.outbox import Outbox
+from chimewayd.slots import Slots
+
+BATCH_LIMIT = 500
+
+log = structlog.get_logger()
+
+
+async def record(
+    session: db.Session,
+    me: db.Identity,
+    reports: Outbox[Report],
+    slots: Slots,
+    leases: Leases,
+    outage: Outage,
+) -> None:
+    """Record until `reports` closes."""
+    while batch := await reports.take(BATCH_LIMIT):
+        faults = [report for report in batch if isinstance(report.outcome, Misconfigured)]
+        calls = [report for report in batch if not isinstance(report.outcome, Misconfigured)]
+        if calls:
+            verdicts = await outage.outlast(lambda: _record(session, me, calls))  # noqa: B023 - awaited here
+            by_delivery = {report.delivery.delivery_id: report for report in calls}
+            emit_many(
+                attempt_line(by_delivery[verdict.delivery_id], verdict) for verdict in verdicts
+            )
+        if faults:
+            await outage.outlast(lambda: _pause(session, me, faults))  # noqa: B023 - awaited here
+        for report in batch:
+            leases.leave(report.delivery.claim_id)
+            slots.free(report.delivery)
+
+
+async def release(
+    session: db.Session,
+    me: db.Identity,
+    unsent: Outbox[Delivery],
+    slots: Slots,
+    leases: Leases,
+    outage: Outage,
+) -> None:
+    """Give back what was not sent, until `unsent` closes."""
+    while batch := await unsent.take(BATCH_LIMIT):
+        reason = "claimed, but not called in time"
+        await outage.outlast(lambda: db.release_unsent(session, me, batch, reason))  # noqa: B023 - awaited here
+        for delivery in batch:
+            leases.leave(delivery.claim_id)
+            slots.free(delivery)
+        log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)
+
+
+async def _record(session: db.Session, me: db.Identity, reports: Sequence[Report]) -> list[Verdict]:
+    try:
+        return await db.record(session, me, reports, anyio.current_time())
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the outcomes must not be lost
+        return await _record_apart(session, me, reports, error)
+
+
+async def _pause(session: db.Session, me: db.Identity, faults: Sequence[Report]) -> None:
+    """Pause the channel loudly and give the deliveries back: our own fault is no attempt."""
+    for channel in {report.delivery.channel for report in faults}:
+        details = [r.outcome.detail for r in faults if r.delivery.channel == channel]
+        reason = details[0] or "the channel is misconfigured"
+        await db.pause_channel(session, channel, reason, f"daemon {me.name}")
+        log.error(Event.CHANNEL_PAUSED, channel=channel, reason=reason)
+    deliveries = [report.delivery for report in faults]
+    await db.release_unsent(session, me, deliveries, "the channel was paused: our own fault")
+
+
+def _bare(report: Report) -> Report:
+    """Leave out the words: they are the only part of a report that a database can refuse."""
+    outcome = replace(report.outcome, detail="the evidence could not be stored", response=None)
+    if isinstance(outcome, Succeeded):
+        outcome = replace(outcome, provider_message_id=None)
+    return report._replace(outcome=outcome)
+
+
+async def _record_apart(
+    session: db.Session, me: db.Identity, reports: Sequence[Report], error: Exception
+) -> list[Verdict]:
+    """One report that the database refuses must not keep the others from being recorded."""
+    log.error(Event.RECORD_FAILED, reports=len(reports), exc_info=error)
+    if len(reports) == 1:
+        return await db.record(session, me, [_bare(reports[0])], anyio.current_time())
+    verdicts: list[Verdict] = []
+    for report in reports:
+        verdicts += await _record(session, me, [report])
+    return verdicts

@@ -1,0 +1,117 @@
+"""The deliveries in hand: the only mutable state of the process.
+
+    room() ─▶ claim ─▶ take() ─▶ queue() ─▶ next() ─▶ a call ─▶ finish() ─▶ record ─▶ free()
+
+A channel runs at most its own limit, all channels together at most `concurrency`. As many again
+may wait, so that a call that ends finds the next one here: a claim asks for that room, and room
+is given back only when the outcome is recorded, so nothing piles up behind a slow database.
+
+Plain functions that decide; whoever calls them does the waiting.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import anyio
+
+from chimewayd.models import Delivery
+
+CLAIM_LIMIT = 500
+"""Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
+
+
+class Lane:
+    """One channel's deliveries in hand."""
+
+    def __init__(self, channel: str, limit: int) -> None:
+        self.channel = channel
+        self.limit = limit
+        self.waiting: deque[Delivery] = deque()
+        self.running = 0
+        self.in_hand = 0
+
+    @property
+    def is_startable(self) -> bool:
+        return self.running < self.limit and bool(self.waiting)
+
+
+class Slots:
+    """Counts what is in hand and says what may be claimed and started next."""
+
+    def __init__(self, concurrency: int, limits: Mapping[str, int]) -> None:
+        self.concurrency = concurrency
+        self.running = 0
+        self.waiting = 0
+        self.in_hand = 0
+        self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
+        self._turns = deque(self._lanes.values())
+        self._freed = anyio.Event()
+
+    def room(self) -> tuple[dict[str, int], int]:
+        """How many may be claimed: of each channel, and in all; channels take turns in front."""
+        free = min(2 * self.concurrency - self.in_hand, CLAIM_LIMIT)
+        self._turns.rotate(-1)
+        rooms = {lane.channel: 2 * lane.limit - lane.in_hand for lane in self._turns}
+        return {channel: room for channel, room in rooms.items() if room > 0}, free
+
+    @property
+    def is_half_empty(self) -> bool:
+        """Whether it is time to refill: not for each single slot, and not too late."""
+        return self.in_hand <= self.concurrency and any(
+            lane.in_hand <= lane.limit for lane in self._turns
+        )
+
+    async def wait_for_room(self) -> None:
+        """Return once `is_half_empty`."""
+        while not self.is_half_empty:
+            await self._freed.wait()
+
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Count claimed deliveries as in hand."""
+        for delivery in deliveries:
+            self._lanes[delivery.channel].in_hand += 1
+        self.in_hand += len(deliveries)
+
+    def queue(self, deliveries: Sequence[Delivery]) -> None:
+        """Put deliveries in hand in line for their call."""
+        for delivery in deliveries:
+            self._lanes[delivery.channel].waiting.append(delivery)
+        self.waiting += len(deliveries)
+
+    def next(self) -> Delivery | None:
+        """Start the next delivery that may run; channels take turns. None: nothing may."""
+        if self.running >= self.concurrency:
+            return None
+        turns = self._turns
+        for _ in range(len(turns)):
+            lane = turns[0]
+            if lane.is_startable:
+                if len(turns) > 1:
+                    turns.rotate(-1)
+                lane.running += 1
+                self.running += 1
+                self.waiting -= 1
+                return lane.waiting.popleft()
+            turns.rotate(-1)
+        return None
+
+    def finish(self, delivery: Delivery) -> None:
+        """The call is over; its outcome is still in hand."""
+        self._lanes[delivery.channel].running -= 1
+        self.running -= 1
+
+    def free(self, delivery: Delivery) -> None:
+        """Recorded or released: no longer in hand."""
+        self._lanes[delivery.channel].in_hand -= 1
+        self.in_hand -= 1
+        if self.is_half_empty and not self._freed.is_set():
+            self._freed.set()
+            self._freed = anyio.Event()
+
+    def give_up_waiting(self) -> list[Delivery]:
+        """Take out of the line what was not started; it stays in hand until it is released."""
+        waiting = [delivery for lane in self._turns for delivery in lane.waiting]
+        for lane in self._turns:
+            lane.waiting.clear()
+        self.waiting = 0
+        return waiting

@@ -1,0 +1,79 @@
+"""Moves on what nobody owns any more: every daemon sweeps, whoever comes first does the work.
+
+leases that ran out ─▶ lost, then retried · waits that expired ─▶ cancelled · counts ─▶ rolled up
+"""
+
+from datetime import timedelta
+
+import anyio
+import structlog
+
+from chimewayd import db
+from chimewayd.errors import DatabaseUnavailable
+from chimewayd.log import Event
+from chimewayd.models import Lost
+from chimewayd.outage import Outage
+
+SWEEP_SECONDS = 5.0
+LIMIT = 100
+SILENT_FOR = timedelta(minutes=10)
+"""After this a daemon that says nothing is taken out of the list."""
+
+EXPIRY_OVERLAP = timedelta(minutes=10)
+"""How far back each sweep looks for expiries: a commit may come later than its own expiry."""
+
+EVER = timedelta(days=365 * 200)
+"""The first sweep of a process looks at all of them."""
+
+log = structlog.get_logger()
+
+
+async def sweep(session: db.Session, outage: Outage) -> None:
+    """Sweep at once and then for ever."""
+    since = EVER
+    unserved: set[str] = set()
+    while True:
+        await outage.outlast(lambda: _sweep(session, since, unserved))  # noqa: B023 - awaited here
+        since = EXPIRY_OVERLAP
+        await anyio.sleep(SWEEP_SECONDS)
+
+
+async def _sweep(session: db.Session, since: timedelta, unserved: set[str]) -> None:
+    try:
+        while lost := await db.rescue(session, LIMIT):
+            _say_lost(lost)
+        while ended := await db.expire(session, since, LIMIT):
+            log.info(
+                Event.DELIVERY_ENDED,
+                reason="expired",
+                deliveries=[str(delivery.delivery_id) for delivery in ended],
+            )
+        await db.roll_up_tallies(session)
+        await db.forget_daemons(session, None, SILENT_FOR)
+        _say_unserved(set(await db.unserved_channels(session)), unserved)
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # a sweep that fails must not end the daemon
+        log.exception(Event.SWEEP_FAILED)
+
+
+def _say_unserved(found: set[str], known: set[str]) -> None:
+    """Say it once when a channel loses its last daemon, and again only after it had one."""
+    for channel in sorted(found - known):
+        log.warning(
+            Event.CHANNEL_UNSERVED,
+            channel=channel,
+            hint="deliveries wait on it and no daemon serves it: is the name right?",
+        )
+    known.clear()
+    known.update(found)
+
+
+def _say_lost(lost: list[Lost]) -> None:
+    for daemon_name in {delivery.daemon_name for delivery in lost}:
+        deliveries = [
+            str(delivery.delivery_id) for delivery in lost if delivery.daemon_name == daemon_name
+        ]
+        log.warning(
+            Event.LEASES_RESCUED, daemon=daemon_name, count=len(deliveries), deliveries=deliveries
+        )

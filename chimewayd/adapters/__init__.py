@@ -1,0 +1,104 @@
+"""Find an adapter by the name of its kind, and make one for a channel.
+
+    channels.email.adapter = "smtp" ──▶ load ──▶ the class
+    channels.email.settings         ──▶ make ──▶ its settings, checked ──▶ the adapter
+
+Third parties add kinds through the entry point group `chimewayd.adapters`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeGuard
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from chimewayd.adapters.base import Adapter, AdapterSettings
+from chimewayd.errors import ConfigError, ConfigErrors
+
+GROUP = "chimewayd.adapters"
+
+# Also declared as entry points; the table keeps a checkout working that was not installed again,
+# and a plug-in from taking a built-in name. Loaded one by one: `sink` needs no HTTP client.
+BUILT_IN: Mapping[str, str] = {
+    "exec": "chimewayd.adapters.exec:ExecAdapter",
+    "log": "chimewayd.adapters.log:LogAdapter",
+    "sink": "chimewayd.adapters.sink:SinkAdapter",
+    "webhook": "chimewayd.adapters.webhook:WebhookAdapter",
+}
+
+
+def load(kind: str, channel: str = "<name>") -> type[Adapter]:
+    """Return the class of an adapter kind; `channel` only names the setting in errors.
+
+    Raises:
+        ConfigError: nobody provides the kind, or its plug-in cannot be imported.
+    """
+    setting = f"channels.{channel}.adapter"
+    provided = {point.name: point for point in entry_points(group=GROUP)}
+    provided |= {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
+    if kind not in provided:
+        problem = f"no adapter is called {kind!r}{_did_you_mean(kind, provided)}"
+        raise ConfigError(setting, problem, allowed=", ".join(sorted(provided)))
+    try:
+        found: object = provided[kind].load()
+    except Exception as error:  # a plug-in may raise anything while it is imported
+        problem = f"the adapter {kind!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(setting, problem) from error
+    if not _is_adapter(found):
+        raise ConfigError(setting, f"{provided[kind].value} is not an adapter class")
+    return found
+
+
+def make(channel: str, kind: str, settings: Mapping[str, object], timeout: timedelta) -> Adapter:
+    """Make the adapter of a channel from its settings; it opens nothing until it is entered.
+
+    Raises:
+        ConfigError: the kind or one setting is wrong.
+        ConfigErrors: several settings are wrong.
+    """
+    adapter = load(kind, channel)
+    try:
+        checked = adapter.Settings.model_validate(dict(settings))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        errors = [_wrong_setting(channel, adapter.Settings, details) for details in found]
+        raise (errors[0] if len(errors) == 1 else ConfigErrors(errors)) from None
+    return adapter(checked, timeout)
+
+
+def _is_adapter(found: object) -> TypeGuard[type[Adapter]]:
+    settings = getattr(found, "Settings", None)
+    return (
+        isinstance(found, type)
+        and callable(getattr(found, "deliver", None))
+        and isinstance(settings, type)
+        and issubclass(settings, AdapterSettings)
+    )
+
+
+def _wrong_setting(
+    channel: str, settings: type[AdapterSettings], details: ErrorDetails
+) -> ConfigError:
+    """Translate one pydantic error; a value is never repeated, for it may be a secret."""
+    path = ".".join(str(part) for part in ("channels", channel, "settings", *details["loc"]))
+    field = settings.model_fields.get(str(details["loc"][0])) if details["loc"] else None
+    allowed = field.description if field else None
+    match details["type"]:
+        case "extra_forbidden":
+            misspelt = str(details["loc"][-1])
+            names = tuple(settings.model_fields)
+            problem = f"is no setting{_did_you_mean(misspelt, names)}"
+            return ConfigError(path, problem, allowed=", ".join(names))
+        case "missing":
+            return ConfigError(path, "is missing", allowed)
+        case _:
+            problem = details["msg"].removeprefix("Value error, ")
+            return ConfigError(path, problem.replace("Input should be", "must be"), allowed)
+
+
+def _did_you_mean(name: str, names: Mapping[str, object] | tuple[str, ...]) -> str:
+    nearest = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,0 +1,66 @@
+"""The one protocol between the daemon and a provider.
+
+An adapter is made once per channel, from that channel's settings and deadline, inside the
+running event loop; it is entered before the first delivery and left after the last:
+
+    Adapter(settings, timeout) ── async with ──▶ deliver(delivery) · deliver(delivery) · …
+
+What each adapter promises (tests/adapters/test_promises.py holds each to it):
+
+* `deliver` makes at most one call to its provider and returns an `Outcome`; it raises nothing.
+* It answers within `timeout`, and says in `TimedOut.request_sent` whether the request had
+  left: nobody else can know.
+* Cancelled, it leaves nothing behind: no socket, no process, no task.
+* What it puts into an outcome is bounded and holds no secret.
+* A repeat of a delivery carries the same idempotency key: the delivery's id.
+
+It knows its protocol and nothing of the queue: no database, no retry, no status.
+"""
+
+from datetime import timedelta
+from types import TracebackType
+from typing import ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from chimewayd.models import Delivery, Outcome
+
+
+class AdapterSettings(BaseModel):
+    """Base of each adapter's own settings: unknown names are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Adapter(Protocol):
+    """Performs one attempt on one kind of provider."""
+
+    Settings: ClassVar[type[AdapterSettings]]
+
+    def __init__(self, settings: AdapterSettings, timeout: timedelta) -> None: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def deliver(self, delivery: Delivery) -> Outcome: ...
+
+
+class HoldsNothing:
+    """Entering and leaving of an adapter that holds nothing between two deliveries."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass

@@ -1,0 +1,44 @@
+"""Bound, clean and redact what a provider said before it becomes evidence in an outcome."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+READ_LIMIT_BYTES = 16 * 1024
+"""Read and keep at most this much of what a provider says."""
+EXCERPT_LIMIT_BYTES = 2 * 1024
+DETAIL_LIMIT_BYTES = 500
+MESSAGE_ID_LIMIT_BYTES = 255
+
+# Shorter than this it is no secret, and blotting it out would spoil every other text.
+_SHORTEST_SECRET = 6
+_REDACTED = "[redacted]"
+# C0, DEL and C1 controls, line separators, and the marks that turn the reading direction:
+# NUL cannot be stored, and the others can forge a line on an operator's terminal.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def secret_words(values: Iterable[str]) -> tuple[str, ...]:
+    """List what to blot out, longest first: each value, and each word of it (`Bearer …`)."""
+    words = {word for value in values for word in (value, *value.split())}
+    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=_longest))
+
+
+def clean(
+    said: str | bytes,
+    secrets: Sequence[str] = (),
+    limit_bytes: int = EXCERPT_LIMIT_BYTES,
+    *,
+    keep_end: bool = False,
+) -> str | None:
+    """Return one printable line of at most `limit_bytes` of UTF-8, or None if nothing is left."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    # Before the cut: half a secret would no longer be recognised.
+    for secret in secrets:
+        text = text.replace(secret, _REDACTED)
+    line = _UNPRINTABLE.sub(" ", text).strip().encode()
+    kept = line[-limit_bytes:] if keep_end else line[:limit_bytes]
+    return kept.decode(errors="ignore") or None
+
+
+def _longest(word: str) -> tuple[int, str]:
+    return -len(word), word

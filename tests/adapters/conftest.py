@@ -1,0 +1,50 @@
+"""What the tests of the adapters share: an ordinary delivery, scripts, and a lifeline."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from lifeline import Lifeline, open_lifeline
+
+from chimewayd.models import Delivery
+
+
+@pytest.fixture
+def delivery() -> Delivery:
+    """Return an ordinary delivery; `_replace` what a test is about."""
+    return Delivery(
+        delivery_id=UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
+        claim_id=7,
+        attempt_number=1,
+        channel="hooks",
+        recipient="ada",
+        payload_json='{"subject": "Hi"}',
+        tenant_id=None,
+        notification_key=None,
+        correlation_id=None,
+        idempotency_key=None,
+        metadata_json="{}",
+        max_attempts=5,
+        attempts_before=0,
+    )
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    """Write a shell script and return its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "script"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+async def lifeline(tmp_path: Path) -> AsyncIterator[Lifeline]:
+    """A lifeline for the scripts of one test."""
+    async with open_lifeline(tmp_path / "lifeline") as line:
+        yield line

@@ -65,8 +65,6 @@ def _coerce(value: object) -> timedelta:
                 raise PydanticCustomError(
                     "duration", "{problem}", {"problem": str(error)}
                 ) from None
-        case bool():
-            problem = "must be a text with a unit, as in 30s"
         case int() | float():
             problem = f'has no unit; write it as a text with one of {UNITS}, as in "30s"'
         case _:

@@ -1,0 +1,298 @@
+"""The settings: one class, one default each, and no start with a wrong one.
+
+Layers and their order are drawn in `config_layers`. Names are the same everywhere:
+`channels.email.retry.base` in TOML is `CHIMEWAYD_CHANNELS__EMAIL__RETRY__BASE`.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from chimewayd import config_layers as layers
+from chimewayd.config_errors import explain, setting_name, unknown_setting
+from chimewayd.durations import Duration, render
+from chimewayd.errors import ConfigError, ConfigErrors
+
+LEASE_MARGIN = timedelta(seconds=5)
+"""How much longer than a call its lease lasts, so that its outcome can still be recorded."""
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("bool_number", "must be a number, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
+
+_SHORTEST_CALL = timedelta(milliseconds=100)
+_MILLISECOND = timedelta(milliseconds=1)
+_MONTH = timedelta(days=30)
+
+
+class LogLevel(StrEnum):
+    """The least severe events that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How events are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class OnUncertain(StrEnum):
+    """What becomes of a delivery whose request was handed over and never answered."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+
+
+def _attempts_of_schedule(data: dict[str, Any]) -> int:
+    return len(data["schedule"]) + 1 if data["schedule"] else 5
+
+
+class RetryPolicy(BaseModel):
+    """When a failed delivery is tried again.
+
+    The default waits, before jitter, are 30 s, 4 min, 32 min and 4 h 16 min: five attempts
+    in about five hours.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    schedule: tuple[Annotated[Duration, Field(ge=_MILLISECOND, le=_MONTH)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=99,
+        description="Explicit waits instead of base, factor and cap; the last one repeats.",
+        json_schema_extra={
+            "allowed": 'a list of 1 to 99, as in ["30s", "5m"]',
+            "example": '["30s", "5m", "1h"]',
+        },
+    )
+    max_attempts: Whole = Field(
+        default_factory=_attempts_of_schedule,
+        ge=1,
+        le=100,
+        description="Attempts before a delivery is cancelled; one more than a given schedule.",
+        json_schema_extra={"default": "5"},
+    )
+    base: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="The wait after the first attempt.",
+    )
+    factor: Number = Field(
+        default=8.0,
+        ge=1,
+        le=100,
+        allow_inf_nan=False,
+        description="Each wait is this many times the last.",
+    )
+    cap: Duration = Field(
+        default=timedelta(hours=6),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="No wait is longer than this.",
+    )
+    jitter: Number = Field(
+        default=0.2,
+        ge=0,
+        le=0.9,
+        allow_inf_nan=False,
+        description="The share by which a wait is made longer or shorter at random.",
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        ge=timedelta(seconds=1),
+        le=timedelta(days=365),
+        description="No attempt is made this long after the delivery was due; unset: no limit.",
+        json_schema_extra={"example": '"1d"'},
+    )
+    retry_after_cap: Duration = Field(
+        default=timedelta(hours=24),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="The longest Retry-After of a provider that is honoured.",
+    )
+
+    @model_validator(mode="after")
+    def _base_fits_under_cap(self) -> Self:
+        if self.base > self.cap:
+            waits = {"base": render(self.base), "cap": render(self.cap)}
+            raise PydanticCustomError("waits", "base ({base}) is longer than cap ({cap})", waits)
+        return self
+
+
+class ChannelConfig(BaseModel):
+    """One channel: which adapter, its settings, its policy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    adapter: str = Field(min_length=1, description="The adapter, by name or entry point.")
+    concurrency: Whole = Field(
+        default=10, ge=1, le=10_000, description="Calls of this channel at one time, in one daemon."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=15),
+        ge=_SHORTEST_CALL,
+        le=timedelta(hours=1),
+        description="The deadline of one call; at least 5s shorter than the lease.",
+    )
+    on_uncertain: OnUncertain = Field(
+        default=OnUncertain.RETRY,
+        description="What to do when a request was handed over and no answer came.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="The adapter's own settings; the adapter checks them."
+    )
+    retry: RetryPolicy = Field(
+        default=RetryPolicy(), description="When a failed delivery is tried again."
+    )
+
+
+class Settings(BaseSettings):
+    """All of it. `load` reads the sources; made directly, it reads nothing but its arguments."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=layers.PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    dsn: SecretStr = Field(
+        default=SecretStr("postgresql://"),
+        description="The database; what it leaves out comes from PGHOST, PGSERVICE and the like.",
+    )
+    listen_dsn: SecretStr | None = Field(
+        default=None,
+        description="A direct connection for LISTEN where dsn is a pooler; unset: dsn.",
+        json_schema_extra={"example": '"postgresql://db.example.org/app"'},
+    )
+    name: str = Field(
+        default_factory=lambda: (
+            re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63] or "chimewayd"
+        ),
+        pattern=r"^[A-Za-z0-9._-]{1,63}$",
+        description="This daemon's name, unique in its database; unset: the host's name.",
+        json_schema_extra={"allowed": "1 to 63 of A-Z a-z 0-9 . _ -", "example": '"mail-1"'},
+    )
+    concurrency: Whole = Field(
+        default=100, ge=1, le=10_000, description="Calls at one time, all channels together."
+    )
+    poll_interval: Duration = Field(
+        default=timedelta(seconds=1),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(seconds=60),
+        description="How often an idle daemon looks for work that no notification announced.",
+    )
+    lease: Duration = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=3),
+        le=timedelta(hours=1),
+        description="How long a claim lasts unless extended; a crash costs its deliveries this.",
+    )
+    shutdown_grace: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        le=timedelta(minutes=10),
+        description="How long calls in flight may take to finish after a stop signal.",
+    )
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO, description="The least severe events that are logged."
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO,
+        description="How events are written; auto is JSON unless on a terminal.",
+    )
+    channels: dict[ChannelName, ChannelConfig] = Field(
+        default={}, description="The channels this daemon serves."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from `load` alone, which knows where each came from."""
+        return (init_settings,)
+
+
+def load(
+    config_file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
+    """Read, join and check the settings. An override that is None counts as not given.
+
+    Raises:
+        ConfigError: One setting is wrong.
+        ConfigErrors: Several are.
+    """
+    values, sources = layers.merge(
+        layers.collect(Settings, config_file, environment, overrides or {})
+    )
+    # BaseSettings takes names that begin with an underscore for switches of its own.
+    switches = [key for key in values if key.startswith("_")]
+    errors = [unknown_setting(Settings, (key,), sources) for key in switches]
+    try:
+        settings = Settings(**{key: values[key] for key in values if key not in switches})
+    except ValidationError as error:
+        errors += explain(error, Settings, sources)
+    else:
+        errors += _calls_longer_than_lease(settings, sources)
+        if not errors:
+            return settings
+    raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
+
+
+def _calls_longer_than_lease(
+    settings: Settings, sources: Mapping[layers.Place, str]
+) -> Iterator[ConfigError]:
+    longest = settings.lease - LEASE_MARGIN
+    for name, channel in settings.channels.items():
+        if channel.timeout <= longest:
+            continue
+        place = ("channels", name, "timeout")
+        needed = channel.timeout + LEASE_MARGIN
+        yield ConfigError(
+            setting_name(place),
+            f"{render(channel.timeout)} and {render(LEASE_MARGIN)} for the record are longer "
+            f"than the lease of {render(settings.lease)}",
+            f'a lease of "{render(needed)}" or more, or a shorter timeout',
+            layers.source_of(place, sources),
+        )

@@ -1,0 +1,272 @@
+"""Events as lines: JSON for machines, columns for a terminal, one write for a batch.
+
+    event ── bound context ──▶ level filter ──▶ render ── redact, escape ──▶ bytes on stdout
+
+Event names are this closed list and nothing else; all else about an event is a field. Secrets
+are struck out in the last step, when tracebacks are text already. Whatever a value holds, it
+cannot begin a line of its own or steer a terminal.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, BinaryIO, Final
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from chimewayd.redaction import is_secret_name, may_hold_secret, plain, redact_fields
+
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_SYSLOG_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_METHOD_LEVELS: Final = {"warn": "warning", "exception": "error"}
+_RESERVED: Final = frozenset({"ts", "level", "event"})
+
+
+class Event(StrEnum):
+    """Everything the daemon ever says. A rename breaks somebody's alert."""
+
+    ADAPTER_ABANDONED = "adapter_abandoned"
+    ADAPTER_MISBEHAVED = "adapter_misbehaved"
+    ATTEMPT_RECORDED = "attempt_recorded"
+    CHANNEL_PAUSED = "channel_paused"
+    CHANNEL_UNSERVED = "channel_unserved"
+    CONFIG_DROPPED_OPTION = "config_dropped_option"
+    DAEMON_DRAINING = "daemon_draining"
+    DAEMON_FAILED = "daemon_failed"
+    DAEMON_READY = "daemon_ready"
+    DAEMON_STARTED = "daemon_started"
+    DAEMON_STOPPED = "daemon_stopped"
+    DATABASE_LOST = "database_lost"
+    DATABASE_RESTORED = "database_restored"
+    DELIVERY_ENDED = "delivery_ended"
+    DELIVERY_LOGGED = "delivery_logged"
+    DELIVERY_RELEASED = "delivery_released"
+    LEASES_LOST = "leases_lost"
+    LEASES_RESCUED = "leases_rescued"
+    LIBRARY_LOG = "library_log"
+    LISTENER_CONNECTED = "listener_connected"
+    LISTENER_LOST = "listener_lost"
+    MIGRATION_APPLIED = "migration_applied"
+    OUTCOME_STALE = "outcome_stale"
+    RECORD_FAILED = "record_failed"
+    SWEEP_FAILED = "sweep_failed"
+
+
+def setup(
+    level: str,
+    fmt: str,
+    out: BinaryIO | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Send our events, other libraries' warnings and Python's warnings to `out`, or stdout.
+
+    `level` and `fmt` are values of `config.LogLevel` and `config.LogFormat`.
+    """
+    stream = sys.stdout.buffer if out is None else out
+    is_terminal = stream.isatty()
+    is_console = is_terminal if fmt == "auto" else fmt == "console"
+    has_priorities = _is_journal(stream, environment)
+    lines: JsonLines | ConsoleLines = (
+        ConsoleLines(has_priorities, is_terminal and not environment.get("NO_COLOR"))
+        if is_console
+        else JsonLines(has_priorities, _LEVELS[level])
+    )
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, lines],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.BytesLoggerFactory(stream),
+        cache_logger_on_first_use=False,  # a second set-up reaches every module
+    )
+    _join_libraries()
+
+
+def emit_many(entries: Iterable[tuple[str, Event, Mapping[str, object]]]) -> None:
+    """Log a batch of (level, event, fields): one timestamp and one write for all of it."""
+    config = structlog.get_config()
+    lines = config["processors"][-1]
+    if isinstance(lines, JsonLines):
+        batch = lines.render_many(entries)
+        if batch:
+            config["logger_factory"]().msg(b"\n".join(batch))
+        return
+    logger = structlog.get_logger()
+    for level, event, fields in entries:
+        logger.log(_LEVELS[level], event, **fields)
+
+
+class JsonLines:
+    """Renders each event as one line of JSON, in pure printable characters."""
+
+    def __init__(self, has_priorities: bool, least_level: int) -> None:
+        self._has_priorities = has_priorities
+        self._least_level = least_level
+
+    def __call__(self, _: WrappedLogger, method: str, fields: EventDict) -> bytes:
+        event = fields.pop("event")
+        level = _METHOD_LEVELS.get(method, method)
+        return _line(self._head(_now(), level, event), fields)
+
+    def render_many(
+        self, entries: Iterable[tuple[str, Event, Mapping[str, object]]]
+    ) -> list[bytes]:
+        """Render what the level lets through, all with the same timestamp."""
+        now, heads = _now(), dict[tuple[str, str], bytes]()
+        bound = structlog.contextvars.get_contextvars()
+        batch = []
+        for level, event, fields in entries:
+            if _LEVELS[level] < self._least_level:
+                continue
+            head = heads.get((level, event))
+            if head is None:
+                head = heads[level, event] = self._head(now, level, event)
+            batch.append((head, {**bound, **fields} if bound else fields))
+        if not batch:
+            return []
+        return _quick_lines(batch) or [_line(head, fields) for head, fields in batch]
+
+    def _head(self, now: str, level: str, event: str) -> bytes:
+        prefix = _priority(level) if self._has_priorities else ""
+        return f'{prefix}{{"ts":"{now}","level":"{level}","event":{json.dumps(event)}'.encode()
+
+
+class ConsoleLines:
+    """Renders each event for people, in columns; what a value holds stays in its column."""
+
+    def __init__(self, has_priorities: bool, has_colors: bool) -> None:
+        self._has_priorities = has_priorities
+        self._renderer = structlog.dev.ConsoleRenderer(
+            colors=has_colors,
+            sort_keys=False,
+            timestamp_key="ts",
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+
+    def __call__(self, logger: WrappedLogger, method: str, fields: EventDict) -> bytes:
+        level = _METHOD_LEVELS.get(method, method)
+        event = _printable(str(fields.pop("event")))
+        shown = {
+            key: _printable(value, keep="\n" if key == "exception" else "")
+            if isinstance(value, str)
+            else value
+            for key, value in _safe(fields).items()
+        }
+        head = {"ts": _now(), "level": level, "event": event}
+        text = self._renderer(logger, method, {**head, **shown})
+        if self._has_priorities:
+            priority = _priority(level)
+            text = priority + text.replace("\n", f"\n{priority}")
+        return text.encode()
+
+
+class LibraryHandler(logging.Handler):
+    """Turns the records of `logging` and `warnings` into our own events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record; a record that cannot be formatted is left to `logging` to report."""
+        logger = structlog.get_logger()
+        log = logger.error if record.levelno >= logging.ERROR else logger.warning
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a library's own arguments: whatever they raise
+            self.handleError(record)
+            return
+        log(Event.LIBRARY_LOG, logger=record.name, message=message, exc_info=record.exc_info)
+
+
+def _join_libraries() -> None:
+    root = logging.getLogger()
+    for handler in [known for known in root.handlers if isinstance(known, LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(LibraryHandler())
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _is_journal(stream: BinaryIO, environment: Mapping[str, str]) -> bool:
+    # Source: systemd.exec(5), $JOURNAL_STREAM; sd-daemon(3), the priority prefix.
+    try:
+        status = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _quick_lines(batch: Sequence[tuple[bytes, Mapping[str, object]]]) -> list[bytes] | None:
+    """Render a batch in one piece and look at it once; None if any of it needs a closer look."""
+    if not all(_is_plain_shape(tuple(fields)) for _, fields in batch):
+        return None
+    try:
+        blob = orjson.dumps([fields for _, fields in batch], default=plain)
+    except TypeError:
+        return None
+    if _needs_care(blob, len(batch)):
+        return None
+    # As many braces as lines: each of these is the end of one.
+    bodies = blob[2:-2].split(b"},{")
+    return [b"%b,%b}" % (head, body) for (head, _), body in zip(batch, bodies, strict=True)]
+
+
+def _line(head: bytes, fields: Mapping[str, object]) -> bytes:
+    if quick := _quick_lines([(head, fields)]):
+        return quick[0]
+    if not fields:
+        return head + b"}"
+    return head + b"," + _escaped(orjson.dumps(_safe(fields)))[1:]
+
+
+def _needs_care(bodies: bytes, count: int) -> bool:
+    # One more brace is a value with names of its own, or a text that only looks like one.
+    return (
+        bodies.count(b"{") > count
+        or not bodies.isascii()
+        or b"\x7f" in bodies
+        or may_hold_secret(bodies)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_shape(names: tuple[str, ...]) -> bool:
+    return bool(names) and not any(
+        name in _RESERVED or name == "exc_info" or is_secret_name(name) for name in names
+    )
+
+
+def _safe(fields: Mapping[str, object]) -> dict[str, Any]:
+    """Make a traceback text, and strike out secrets afterwards: it may hold them too."""
+    named = {f"{name}_" if name in _RESERVED else name: fields[name] for name in fields}
+    return redact_fields(structlog.processors.format_exc_info(None, "", named))
+
+
+def _escaped(body: bytes) -> bytes:
+    text = body.decode()
+    return body if text.isprintable() else "".join(map(_json_escape, text)).encode()
+
+
+def _json_escape(character: str) -> str:
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _printable(text: str, keep: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _priority(level: str) -> str:
+    return f"<{_SYSLOG_PRIORITIES[level]}>"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

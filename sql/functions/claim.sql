@@ -121,7 +121,10 @@ begin
       next_attempt_at = null,
       updated_at = v_now
     where d.id = any (v_ids) and d.status in ('pending', 'failed')
-    returning d.*
+    returning d.id, d.claim_id, d.attempt_count, d.status, d.suppression_reason, d.channel,
+      d.recipient, d.payload::text as payload_json, d.tenant_id, d.notification_key,
+      d.correlation_id, d.idempotency_key, d.metadata::text as metadata_json, d.max_attempts,
+      d.attempts_before, d.priority, d.position
   ),
   held as (
     insert into chimeway.claims
@@ -147,8 +150,8 @@ begin
     where j.status <> 'dispatched'
     group by j.channel, j.status
   )
-  select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload::text,
-    j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata::text,
+  select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload_json,
+    j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata_json,
     coalesce(j.max_attempts, c.max_attempts)::integer, j.attempts_before
   from judged as j
   join chimeway.channels as c on c.name = j.channel

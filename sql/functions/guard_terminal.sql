@@ -11,7 +11,7 @@ begin
       select from chimeway.delivery_events as e
       where e.delivery_id = old.id and e.event = 'replayed'
         and (e.facts ->> 'series')::integer = new.series) then
-    return new;
+    return null;
   end if;
   raise exception 'delivery % cannot move from % to %: % is terminal',
       old.id, old.status, new.status, old.status
@@ -25,8 +25,10 @@ comment on function chimeway.guard_terminal() is
 
 revoke all on function chimeway.guard_terminal() from public;
 
+-- After and not before: a before trigger locks each row once more, which each change of state of
+-- every delivery would pay for.
 create or replace trigger guard_terminal
-  before update on chimeway.deliveries
+  after update on chimeway.deliveries
   for each row
   when (old.status in ('succeeded', 'suppressed', 'cancelled'))
   execute function chimeway.guard_terminal();

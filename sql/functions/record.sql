@@ -28,7 +28,6 @@ as $$
 #variable_conflict use_column
 declare
   v_now constant timestamptz := chimeway.clock();
-  v_daemon_names constant text[] := array_fill(p_daemon_name, array[cardinality(p_kinds)]);
   v_started_at timestamptz[];
   v_finished_at timestamptz[];
 begin
@@ -40,21 +39,22 @@ begin
   from unnest(p_started_ago, p_finished_ago) with ordinality as t (started, finished, n);
 
   return query
-  select s.delivery_id, s.claim_id,
-    case when s.status is not null then 'applied'
-      else chimeway.record_late(p_daemon_name, s.delivery_id, s.claim_id, p_kinds[s.nth],
-        v_finished_at[s.nth], p_details[s.nth], p_status_codes[s.nth]) end,
-    coalesce(s.status,
-      (select d.status from chimeway.deliveries as d where d.id = s.delivery_id)),
-    coalesce(s.suppression_reason, case when s.status is null then
-      (select d.suppression_reason from chimeway.deliveries as d where d.id = s.delivery_id) end),
-    coalesce(s.attempt_number,
-      (select a.attempt_number from chimeway.delivery_attempts as a
-        where a.delivery_id = s.delivery_id and a.claim_id = s.claim_id)),
-    s.next_attempt_at
-  from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, v_daemon_names, v_started_at,
+  select s.delivery_id, s.claim_id, coalesce(late.verdict, 'applied'),
+    coalesce(s.status, late.status), coalesce(s.suppression_reason, late.suppression_reason),
+    coalesce(s.attempt_number, late.attempt_number), s.next_attempt_at
+  from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_name, v_started_at,
     v_finished_at, p_details, p_status_codes, p_responses, p_provider_message_ids,
-    p_retry_after) as s;
+    p_retry_after) as s
+  left join lateral (
+    select chimeway.record_late(p_daemon_name, s.delivery_id, s.claim_id, p_kinds[n.th],
+        v_finished_at[n.th], p_details[n.th], p_status_codes[n.th]) as verdict,
+      d.status, d.suppression_reason, a.attempt_number
+    from array_position(p_delivery_ids, s.delivery_id) as n (th)
+    left join chimeway.deliveries as d on d.id = s.delivery_id
+    left join chimeway.delivery_attempts as a
+      on a.delivery_id = s.delivery_id and a.claim_id = s.claim_id
+    where s.status is null
+  ) as late on true;
 end
 $$;
 

@@ -2,7 +2,7 @@ create or replace function chimeway.settle(
   p_delivery_ids uuid[],
   p_claim_ids bigint[],
   p_kinds text[],
-  p_daemon_names text[],
+  p_daemon_name text,
   p_started_at timestamptz[],
   p_finished_at timestamptz[],
   p_details text[],
@@ -12,7 +12,6 @@ create or replace function chimeway.settle(
   p_retry_after interval[]
 )
 returns table (
-  nth bigint,
   delivery_id uuid,
   claim_id bigint,
   status text,
@@ -35,14 +34,12 @@ declare
 begin
   return query
   with reported as materialized (
-    select r.nth, r.delivery_id, r.claim_id, r.daemon_name, r.started_at, r.finished_at, r.detail,
-      r.status_code, r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class,
-      k.rule
-    from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_names, p_started_at, p_finished_at,
-        p_details, p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
-      with ordinality
-      as r (delivery_id, claim_id, kind, daemon_name, started_at, finished_at,
-        detail, status_code, response, provider_message_id, retry_after, nth)
+    select r.delivery_id, r.claim_id, r.started_at, r.finished_at, r.detail, r.status_code,
+      r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class, k.rule
+    from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_started_at, p_finished_at, p_details,
+        p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
+      as r (delivery_id, claim_id, kind, started_at, finished_at, detail, status_code, response,
+        provider_message_id, retry_after)
     join chimeway.outcome_kinds() as k on k.kind = r.kind
     order by r.delivery_id
   ),
@@ -97,7 +94,7 @@ begin
       requested_reason = null
     from decided as r
     where d.id = r.delivery_id and d.claim_id = r.claim_id
-    returning r.nth, r.delivery_id, r.claim_id, r.daemon_name, r.started_at, r.finished_at,
+    returning r.delivery_id, r.claim_id, r.started_at, r.finished_at,
       r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
       r.error_class, r.rule, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
       d.series, d.channel, d.priority, d.position
@@ -113,7 +110,7 @@ begin
        status_code, retry_after, outcome, error_class, daemon_name, provider_message_id, detail,
        response)
     select s.delivery_id, s.attempt_count, s.series, s.claim_id, s.started_at, s.finished_at,
-      s.next_attempt_at, s.status_code, s.retry_after, s.outcome, s.error_class, s.daemon_name,
+      s.next_attempt_at, s.status_code, s.retry_after, s.outcome, s.error_class, p_daemon_name,
       s.provider_message_id, s.detail, s.response
     from settled as s
   ),
@@ -144,19 +141,19 @@ begin
     using done as n
     where k.id = n.claim_id and k.open_count <= n.count
   )
-  select s.nth, s.delivery_id, s.claim_id, s.status, s.suppression_reason, s.attempt_count,
+  select s.delivery_id, s.claim_id, s.status, s.suppression_reason, s.attempt_count,
     s.next_attempt_at
   from settled as s
   union all
-  select r.nth, r.delivery_id, r.claim_id, null, null, null, null
+  select r.delivery_id, r.claim_id, null, null, null, null
   from reported as r
   where (select count(*) from settled) < (select count(*) from reported)
-    and not exists (select from settled as s where s.nth = r.nth);
+    and not exists (select from settled as s where s.delivery_id = r.delivery_id);
 end
 $$;
 
 comment on function chimeway.settle(
-  uuid[], bigint[], text[], text[], timestamptz[], timestamptz[], text[], integer[], text[],
+  uuid[], bigint[], text[], text, timestamptz[], timestamptz[], text[], integer[], text[],
   text[], interval[]) is
   'Writes how calls ended, in one statement: the attempt row, dispatched -> succeeded, failed (with '
   'a new job), suppressed or cancelled, and the claim shrunk or closed. A row '
@@ -164,5 +161,5 @@ comment on function chimeway.settle(
   'caller holds the locks of the claims.';
 
 revoke all on function chimeway.settle(
-  uuid[], bigint[], text[], text[], timestamptz[], timestamptz[], text[], integer[], text[],
+  uuid[], bigint[], text[], text, timestamptz[], timestamptz[], text[], integer[], text[],
   text[], interval[]) from public;

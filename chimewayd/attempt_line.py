@@ -10,14 +10,14 @@ Line = tuple[str, Event, dict[str, Any]]
 """Level, event and fields, as `log.emit_many` takes them."""
 
 
-def attempt_line(report: Report, verdict: Verdict) -> Line:
-    """Describe one recorded call."""
+def attempt_line(report: Report, verdict: Verdict, channel_max_attempts: int) -> Line:
+    """Describe one recorded call; a row without a limit of its own has its channel's."""
     delivery, outcome = report.delivery, report.outcome
     fields: dict[str, Any] = {
         "delivery_id": str(delivery.delivery_id),
         "channel": delivery.channel,
         "attempt": delivery.attempt_number - delivery.attempts_before,
-        "max_attempts": delivery.max_attempts,
+        "max_attempts": delivery.max_attempts or channel_max_attempts,
         "outcome": kind_of(outcome),
         "status": verdict.status,
         "duration_ms": round((report.finished - report.started) * 1000, 3),

@@ -154,6 +154,10 @@ def _in_hand(settings: Settings, channels: Mapping[str, Channel]) -> Calls:
     )
 
 
+def _max_attempts(settings: Settings) -> dict[str, int]:
+    return {name: channel.retry.max_attempts for name, channel in settings.channels.items()}
+
+
 async def _deliver(
     settings: Settings, sessions: Sessions, me: db.Identity, calls: Calls, stop: anyio.Event
 ) -> None:
@@ -166,7 +170,9 @@ async def _deliver(
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
         upkeep.start_soon(sweep, sessions.upkeep, outage)
         async with anyio.create_task_group() as pipeline:
-            pipeline.start_soon(record, sessions.records, me, calls.reports, *ends)
+            pipeline.start_soon(
+                record, sessions.records, me, calls.reports, *ends, _max_attempts(settings)
+            )
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, calls, settings, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:

@@ -14,7 +14,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -70,6 +70,26 @@ UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 EXPLAIN = "select * from chimeway.explain($1)"
 STATS = "select * from chimeway.stats()"
+CANCEL = "select * from chimeway.cancel($1, $2, $3)"
+SUPPRESS = "select * from chimeway.suppress($1, $2, $3)"
+REPLAY = "select * from chimeway.replay($1, $2)"
+HOLD = "select * from chimeway.hold($1, $2, $3)"
+RELEASE = "select * from chimeway.release($1, $2)"
+RESUME_CHANNEL = "select * from chimeway.resume_channel($1, $2)"
+FIND_BY_IDEMPOTENCY_KEY = """
+select d.id
+from chimeway.deliveries as d
+where d.idempotency_key = $2
+  and (d.tenant_id = $1 or ($1 is null and d.tenant_id is null))
+"""
+SEND = """
+insert into chimeway.deliveries (
+  channel, recipient, payload, metadata, idempotency_key, tenant_id, notification_key,
+  correlation_id, priority, max_attempts, scheduled_at, expires_at)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, due.at, due.at + $13::interval
+from (select coalesce($11::timestamptz, now() + $12::interval, now()) as at) as due
+returning id
+"""
 
 
 async def connect(dsn: str, *, role: str = "command") -> asyncpg.Connection:
@@ -306,3 +326,63 @@ async def explain(connection: asyncpg.Connection, delivery_id: UUID) -> list[dic
 async def stats(connection: asyncpg.Connection) -> list[dict[str, Any]]:
     """Return one dict a channel: what waits, what is in flight, what ended."""
     return [dict(row) for row in await connection.fetch(STATS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery to insert, in the words of `chimeway.deliveries`."""
+
+    channel: str
+    recipient: str
+    payload_json: str
+    metadata_json: str = "{}"
+    idempotency_key: str | None = None
+    tenant_id: str | None = None
+    notification_key: str | None = None
+    correlation_id: str | None = None
+    priority: int = 0
+    max_attempts: int | None = None
+    scheduled_at: datetime | None = None
+    scheduled_in: timedelta | None = None
+    """Instead of `scheduled_at`: from now, by the database's clock."""
+    expires_in: timedelta | None = None
+    """From when it is due."""
+
+
+async def send(connection: asyncpg.Connection, delivery: NewDelivery) -> UUID:
+    """Insert one delivery; what the database refuses arrives as its own error."""
+    inserted: UUID = await connection.fetchval(
+        SEND,
+        delivery.channel,
+        delivery.recipient,
+        delivery.payload_json,
+        delivery.metadata_json,
+        delivery.idempotency_key,
+        delivery.tenant_id,
+        delivery.notification_key,
+        delivery.correlation_id,
+        delivery.priority,
+        delivery.max_attempts,
+        delivery.scheduled_at,
+        delivery.scheduled_in,
+        delivery.expires_in,
+    )
+    return inserted
+
+
+async def find_by_idempotency_key(
+    connection: asyncpg.Connection, tenant_id: str | None, key: str | None
+) -> UUID | None:
+    found: UUID | None = await connection.fetchval(FIND_BY_IDEMPOTENCY_KEY, tenant_id, key)
+    return found
+
+
+async def operate(
+    connection: asyncpg.Connection, statement: str, *arguments: object
+) -> dict[str, Any]:
+    """Run one of the operator's statements above and return its row: changed, message and so on.
+
+    Raises:
+        DeliveryNotFound, TransitionRefused, InvalidArgument: as the SQL function says.
+    """
+    return dict(await connection.fetchrow(statement, *arguments))

@@ -43,8 +43,8 @@ class Delivery(NamedTuple):
     idempotency_key: str | None
     metadata_json: str
     """The metadata object as JSON text."""
-    max_attempts: int
-    """Attempts allowed in this series, the channel's unless the row says otherwise."""
+    max_attempts: int | None
+    """Attempts that the row allows in a series; None: as many as its channel allows."""
     attempts_before: int
     """Attempts of earlier series (before the last replay)."""
 

@@ -8,14 +8,14 @@ answers: an answer that was not heard is recognised there (`already_applied`), a
 lease is gone comes back as `stale`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import anyio
 import structlog
 
 from chimewayd import db
-from chimewayd.attempt_line import attempt_line
+from chimewayd.attempt_line import Line, attempt_line
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.leases import Leases
 from chimewayd.log import Event, emit_many
@@ -36,22 +36,29 @@ async def record(
     slots: Slots,
     leases: Leases,
     outage: Outage,
+    max_attempts: Mapping[str, int],
 ) -> None:
-    """Record until `reports` closes."""
+    """Record until `reports` closes; `max_attempts` of each channel is for the log."""
     while batch := await reports.take(BATCH_LIMIT):
         faults = [report for report in batch if isinstance(report.outcome, Misconfigured)]
         calls = [report for report in batch if not isinstance(report.outcome, Misconfigured)]
         if calls:
             verdicts = await outage.outlast(lambda: _record(session, me, calls))  # noqa: B023 - awaited here
-            by_delivery = {report.delivery.delivery_id: report for report in calls}
-            emit_many(
-                attempt_line(by_delivery[verdict.delivery_id], verdict) for verdict in verdicts
-            )
+            emit_many(_lines(calls, verdicts, max_attempts))
         if faults:
             await outage.outlast(lambda: _pause(session, me, faults))  # noqa: B023 - awaited here
         for report in batch:
             leases.leave(report.delivery.claim_id)
             slots.free(report.delivery)
+
+
+def _lines(
+    reports: Sequence[Report], verdicts: Sequence[Verdict], max_attempts: Mapping[str, int]
+) -> Iterator[Line]:
+    by_delivery = {report.delivery.delivery_id: report for report in reports}
+    for verdict in verdicts:
+        report = by_delivery[verdict.delivery_id]
+        yield attempt_line(report, verdict, max_attempts[report.delivery.channel])
 
 
 async def release(

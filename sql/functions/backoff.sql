@@ -5,10 +5,11 @@ immutable
 as $$
   select coalesce(
       p_channel.backoff_schedule[least(p_failures, cardinality(p_channel.backoff_schedule))],
-      -- The exponent is bounded so that factor ^ failures stays a number; the cap decides anyway.
-      least(
-        p_channel.backoff_cap,
-        p_channel.backoff_base * power(p_channel.backoff_factor, least(p_failures - 1, 30))::numeric::double precision))
+      -- In seconds, and with a bounded exponent: an interval overflows long before the cap decides.
+      make_interval(secs => least(
+        extract(epoch from p_channel.backoff_cap)::double precision,
+        extract(epoch from p_channel.backoff_base)::double precision
+          * power(p_channel.backoff_factor, least(p_failures - 1, 30)))))
     * (1 + p_channel.backoff_jitter * (2 * p_random - 1))
 $$;
 

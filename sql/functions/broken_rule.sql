@@ -38,7 +38,7 @@ as $$
     when p_row.status <> 'pending'
       then 'status: is written by chimeway only; leave it out, a new delivery is pending'
     when p_row.attempt_count <> 0 or p_row.attempts_before <> 0 or p_row.lost_count <> 0
-      then 'attempt_count: is written by chimeway only; leave it out'
+      then 'attempt_count, attempts_before, lost_count: are written by chimeway only; leave them out'
     when p_row.series <> 1
       then 'series: is written by chimeway only; leave it out'
     when num_nonnulls(p_row.claim_id, p_row.next_attempt_at, p_row.finished_at,

@@ -152,9 +152,8 @@ begin
   )
   select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload_json,
     j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata_json,
-    coalesce(j.max_attempts, c.max_attempts)::integer, j.attempts_before
+    j.max_attempts::integer, j.attempts_before
   from judged as j
-  join chimeway.channels as c on c.name = j.channel
   where j.status = 'dispatched'
   order by j.priority, j.position;
 end

@@ -11,25 +11,25 @@ security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
-declare
-  v_channel text;
 begin
-  perform chimeway.take_job(p_delivery_id);
-
-  update chimeway.deliveries as d
-  set status = p_status,
-    suppression_reason = p_reason,
-    next_attempt_at = null,
-    finished_at = p_now,
-    updated_at = p_now
-  where d.id = p_delivery_id and d.status in ('pending', 'failed')
-  returning d.channel into v_channel;
-
-  if v_channel is null then
+  -- Whoever takes the job owns the waiting delivery: nobody else can move it before the commit.
+  if not chimeway.take_job(p_delivery_id) then
     return false;
   end if;
-  insert into chimeway.tallies (channel, status, count) values (v_channel, p_status, 1);
-  return true;
+
+  with ended as (
+    update chimeway.deliveries as d
+    set status = p_status,
+      suppression_reason = p_reason,
+      next_attempt_at = null,
+      finished_at = p_now,
+      updated_at = p_now
+    where d.id = p_delivery_id and d.status in ('pending', 'failed')
+    returning d.channel
+  )
+  insert into chimeway.tallies (channel, status, count)
+  select e.channel, p_status, 1 from ended as e;
+  return found;
 end
 $$;
 

@@ -24,7 +24,7 @@ as $$
       order by j.priority limit 1
     ) as further
   )
-  select greatest(min(head.due_at) - chimeway.clock(), interval '0')
+  select min(greatest(head.due_at - chimeway.clock(), interval '0'))
   from levels as l
   cross join lateral (
     select j.due_at from chimeway.jobs as j

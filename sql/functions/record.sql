@@ -28,33 +28,46 @@ as $$
 #variable_conflict use_column
 declare
   v_now constant timestamptz := chimeway.clock();
-  v_started_at timestamptz[];
-  v_finished_at timestamptz[];
+  v_answers bigint;
+  v_unknown text;
 begin
   perform chimeway.lock_claims(p_claim_ids);
-
-  select array_agg(v_now - make_interval(secs => t.started) order by t.n),
-    array_agg(v_now - make_interval(secs => t.finished) order by t.n)
-  into v_started_at, v_finished_at
-  from unnest(p_started_ago, p_finished_ago) with ordinality as t (started, finished, n);
 
   return query
   select s.delivery_id, s.claim_id, coalesce(late.verdict, 'applied'),
     coalesce(s.status, late.status), coalesce(s.suppression_reason, late.suppression_reason),
     coalesce(s.attempt_number, late.attempt_number), s.next_attempt_at
-  from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_name, v_started_at,
-    v_finished_at, p_details, p_status_codes, p_responses, p_provider_message_ids,
+  from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_name, p_started_ago,
+    p_finished_ago, p_details, p_status_codes, p_responses, p_provider_message_ids,
     p_retry_after) as s
   left join lateral (
     select chimeway.record_late(p_daemon_name, s.delivery_id, s.claim_id, p_kinds[n.th],
-        v_finished_at[n.th], p_details[n.th], p_status_codes[n.th]) as verdict,
+        v_now - make_interval(secs => p_finished_ago[n.th]), p_details[n.th], p_status_codes[n.th]) as verdict,
       d.status, d.suppression_reason, a.attempt_number
-    from array_position(p_delivery_ids, s.delivery_id) as n (th)
+    from (
+      -- By both: an old and a new claim of one delivery may end in the same batch.
+      select t.th from unnest(p_delivery_ids, p_claim_ids) with ordinality
+        as t (delivery_id, claim_id, th)
+      where t.delivery_id = s.delivery_id and t.claim_id = s.claim_id
+      limit 1
+    ) as n
     left join chimeway.deliveries as d on d.id = s.delivery_id
     left join chimeway.delivery_attempts as a
       on a.delivery_id = s.delivery_id and a.claim_id = s.claim_id
     where s.status is null
   ) as late on true;
+
+  -- settle passes over a kind that it does not know.
+  get diagnostics v_answers = row_count;
+  if v_answers <> cardinality(p_delivery_ids) then
+    select coalesce(t.kind, 'null') into v_unknown
+    from unnest(p_kinds) as t (kind)
+    where not exists (select from chimeway.outcome_kinds() as k where k.kind = t.kind);
+    if found then
+      raise exception 'chimeway.record: % is no kind of outcome', v_unknown
+        using errcode = 'NC003';
+    end if;
+  end if;
 end
 $$;
 
@@ -64,7 +77,7 @@ comment on function chimeway.record(
   'Records how calls ended: dispatched -> succeeded, failed, suppressed or cancelled. One verdict a '
   'delivery: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
   'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
-  'gone (the row was deleted). '
+  'gone (the row was deleted). NC003: an unknown kind; nothing of the batch is recorded. '
   'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries.';
 
 revoke all on function chimeway.record(

@@ -14,11 +14,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_kind not in (select k.kind from chimeway.outcome_kinds() as k) then
-    raise exception 'chimeway.record: % is no kind of outcome', p_kind
-      using errcode = 'NC003';
-  end if;
-
   if exists (
       select from chimeway.delivery_attempts as a
       where a.delivery_id = p_delivery_id and a.claim_id = p_claim_id and a.outcome <> 'lost') then

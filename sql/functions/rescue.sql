@@ -35,7 +35,7 @@ begin
       array_fill(v_claim.id, array[cardinality(v_claim.delivery_ids)]),
       array_fill('lost'::text, array[cardinality(v_claim.delivery_ids)]),
       v_claim.daemon_name,
-      null, array_fill(v_now, array[cardinality(v_claim.delivery_ids)]),
+      null, array_fill(0::double precision, array[cardinality(v_claim.delivery_ids)]),
       array_fill(format('daemon %s was not heard of after its lease ended at %s; it may have sent',
         v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_claim.delivery_ids)]),
       null, null, null, null) as s

@@ -6,7 +6,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_armed constant bigint := (select s.last_value from chimeway.bell_armed as s);
+  -- The first nextval does not move last_value; null: nobody has ever slept.
+  v_armed constant bigint := (
+    select s.last_value from chimeway.bell_armed as s where s.is_called);
 begin
   if v_armed > (select s.last_value from chimeway.bell_rung as s)
       and coalesce(current_setting('chimeway.notify', true), '') <> 'off' then

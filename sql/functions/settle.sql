@@ -3,8 +3,8 @@ create or replace function chimeway.settle(
   p_claim_ids bigint[],
   p_kinds text[],
   p_daemon_name text,
-  p_started_at timestamptz[],
-  p_finished_at timestamptz[],
+  p_started_ago double precision[],
+  p_finished_ago double precision[],
   p_details text[],
   p_status_codes integer[],
   p_responses text[],
@@ -34,13 +34,17 @@ declare
 begin
   return query
   with reported as materialized (
-    select r.delivery_id, r.claim_id, r.started_at, r.finished_at, r.detail, r.status_code,
+    select r.delivery_id, r.claim_id, v_now - make_interval(secs => r.started_ago) as started_at,
+      v_now - make_interval(secs => r.finished_ago) as finished_at, r.detail, r.status_code,
       r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class, k.rule
-    from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_started_at, p_finished_at, p_details,
+    from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_started_ago, p_finished_ago, p_details,
         p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
-      as r (delivery_id, claim_id, kind, started_at, finished_at, detail, status_code, response,
+      as r (delivery_id, claim_id, kind, started_ago, finished_ago, detail, status_code, response,
         provider_message_id, retry_after)
-    join chimeway.outcome_kinds() as k on k.kind = r.kind
+    -- The first match is the only one: success, the most frequent, is found at the first look.
+    cross join lateral (
+      select * from chimeway.outcome_kinds() as k where k.kind = r.kind limit 1
+    ) as k
     order by r.delivery_id
   ),
   accepted as (
@@ -99,7 +103,7 @@ begin
       r.error_class, r.rule, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
       d.series, d.channel, d.priority, d.position
   ),
-  settled as materialized (
+  settled as not materialized (
     select * from accepted
     union all
     select * from refused
@@ -148,18 +152,20 @@ begin
   select r.delivery_id, r.claim_id, null, null, null, null
   from reported as r
   where (select count(*) from settled) < (select count(*) from reported)
-    and not exists (select from settled as s where s.delivery_id = r.delivery_id);
+    and not exists (
+      select from settled as s
+      where s.delivery_id = r.delivery_id and s.claim_id = r.claim_id);
 end
 $$;
 
 comment on function chimeway.settle(
-  uuid[], bigint[], text[], text, timestamptz[], timestamptz[], text[], integer[], text[],
-  text[], interval[]) is
+  uuid[], bigint[], text[], text, double precision[], double precision[], text[], integer[],
+  text[], text[], interval[]) is
   'Writes how calls ended, in one statement: the attempt row, dispatched -> succeeded, failed (with '
   'a new job), suppressed or cancelled, and the claim shrunk or closed. A row '
   'whose token is not the given one any more is left alone: its status is null in the answer. The '
   'caller holds the locks of the claims.';
 
 revoke all on function chimeway.settle(
-  uuid[], bigint[], text[], text, timestamptz[], timestamptz[], text[], integer[], text[],
-  text[], interval[]) from public;
+  uuid[], bigint[], text[], text, double precision[], double precision[], text[], integer[],
+  text[], text[], interval[]) from public;

@@ -1,0 +1,33 @@
+"""Deliveries as a claim returns them, for tests that need no database."""
+
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from chimewayd.models import Delivery
+
+_NUMBERS = count(1)
+
+
+def delivery(channel: str = "hooks", **changes: Any) -> Delivery:
+    """Return an ordinary delivery with an id of its own; `changes` are what a test is about."""
+    return Delivery(
+        delivery_id=UUID(int=next(_NUMBERS)),
+        claim_id=7,
+        attempt_number=1,
+        channel=channel,
+        recipient="ada",
+        payload_json='{"subject": "Hi"}',
+        tenant_id=None,
+        notification_key=None,
+        correlation_id=None,
+        idempotency_key=None,
+        metadata_json="{}",
+        max_attempts=5,
+        attempts_before=0,
+    )._replace(**changes)
+
+
+def deliveries(count: int, channel: str = "hooks", **changes: Any) -> list[Delivery]:
+    """Return several ordinary deliveries of one channel."""
+    return [delivery(channel, **changes) for _ in range(count)]

@@ -1,0 +1,296 @@
+"""The words of the SQL tests: configure a channel, insert, claim, record, look, and be sure.
+
+Each test has the queue to itself; whatever is due on a channel is what `claim` returns.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, TypeAlias, assert_never
+from uuid import UUID
+
+import anyio
+import asyncpg
+
+from chimewayd.models import Delivery, Status, Verdict
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+LEASE = timedelta(seconds=60)
+BLOCKED_WITHIN_SECONDS = 10
+
+POLICY: dict[str, Any] = {
+    "adapter": "sink",
+    "max_attempts": 5,
+    "backoff_base": timedelta(seconds=30),
+    "backoff_factor": 2.0,
+    "backoff_cap": timedelta(hours=6),
+    "backoff_jitter": 0.0,
+    "backoff_schedule": None,
+    "retry_after_cap": timedelta(hours=24),
+    "max_age": None,
+    "on_uncertain": "retry",
+}
+"""A channel whose waits are exact: 30 s, 60 s, 120 s …"""
+
+BROKEN_INVARIANTS = """
+with jobs as (
+  select j.delivery_id, count(*) as count from chimeway.jobs as j group by j.delivery_id
+),
+attempts as (
+  select a.delivery_id, array_agg(a.attempt_number order by a.attempt_number) as numbers
+  from chimeway.delivery_attempts as a
+  group by a.delivery_id
+),
+flying as (
+  select d.claim_id, count(*) as count
+  from chimeway.deliveries as d
+  where d.status = 'dispatched'
+  group by d.claim_id
+)
+select format('%s is %s and has %s jobs', d.id, d.status, coalesce(j.count, 0))
+from chimeway.deliveries as d
+left join jobs as j on j.delivery_id = d.id
+where coalesce(j.count, 0) <> case when d.status in ('pending', 'failed') then 1 else 0 end
+union all
+select format('a job of %s, which does not exist', j.delivery_id)
+from jobs as j
+where not exists (select from chimeway.deliveries as d where d.id = j.delivery_id)
+union all
+select format('%s is dispatched under claim %s, which does not list it', d.id, d.claim_id)
+from chimeway.deliveries as d
+where d.status = 'dispatched' and not exists (
+  select from chimeway.claims as k where k.id = d.claim_id and d.id = any (k.delivery_ids))
+union all
+select format('claim %s counts %s open, of %s', k.id, k.open_count, coalesce(f.count, 0))
+from chimeway.claims as k
+left join flying as f on f.claim_id = k.id
+where k.open_count <> coalesce(f.count, 0)
+union all
+select format('%s is %s with %s attempts numbered %s', d.id, d.status, d.attempt_count, a.numbers)
+from chimeway.deliveries as d
+left join attempts as a on a.delivery_id = d.id
+where coalesce(a.numbers, '{}') <> array(select generate_series(
+  1, d.attempt_count - case when d.status = 'dispatched' then 1 else 0 end))
+union all
+select format('%s succeeded %s times in series %s', a.delivery_id, count(*), a.series)
+from chimeway.delivery_attempts as a
+where a.outcome = 'succeeded'
+group by a.delivery_id, a.series
+having count(*) > 1
+union all
+select format('tallies are wrong by %s for %s on %s', sum(t.count), t.status, t.channel)
+from (
+  select channel, status, count from chimeway.tallies
+  union all
+  select channel, status, -1 from chimeway.deliveries where finished_at is not null
+) as t
+group by t.channel, t.status
+having sum(t.count) <> 0
+"""
+
+
+async def configure(connection: Connection, name: str = "email", **policy: Any) -> None:
+    """Write a channel's policy: POLICY but for what is given."""
+    values = (POLICY | policy).values()
+    await connection.execute(
+        "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        name,
+        *values,
+    )
+
+
+async def insert(connection: Connection, **columns: Any) -> UUID:
+    """Insert one delivery, due now on channel email but for what is given; return its id."""
+    row = {"channel": "email", "recipient": "ada@example.org", "payload": "{}"} | columns
+    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    delivery_id: UUID = await connection.fetchval(
+        f"insert into chimeway.deliveries ({', '.join(row)}) values ({places}) returning id",  # noqa: S608 - the tests' own column names
+        *row.values(),
+    )
+    return delivery_id
+
+
+async def claim(
+    connection: Connection,
+    *channels: str,
+    slots: int | Sequence[int] = 100,
+    limit: int = 500,
+    lease: timedelta = LEASE,
+    arm: bool = False,
+    daemon_id: int = 1,
+) -> list[Delivery]:
+    """Claim as daemon d1, from channel email if none is named."""
+    wanted = channels or ("email",)
+    rows = await connection.fetch(
+        "select * from chimeway.claim($1, 'd1', $2, $3, $4, $5, $6)",
+        daemon_id,
+        wanted,
+        [slots] * len(wanted) if isinstance(slots, int) else slots,
+        limit,
+        lease,
+        arm,
+    )
+    return [Delivery._make(row) for row in rows]
+
+
+async def claim_one(connection: Connection, **columns: Any) -> Delivery:
+    """Insert one delivery and claim it."""
+    delivery_id = await insert(connection, **columns)
+    (delivery,) = await claim(connection, columns.get("channel", "email"))
+    assert delivery.delivery_id == delivery_id
+    return delivery
+
+
+async def record(
+    connection: Connection, delivery: Delivery, kind: str = "succeeded", **report: Any
+) -> Verdict:
+    """Record one call; `report` may name any other parameter of chimeway.record, unprefixed."""
+    said = {
+        "started_ago": 0.2,
+        "finished_ago": 0.1,
+        "detail": None,
+        "status_code": None,
+        "response": None,
+        "provider_message_id": None,
+        "retry_after": None,
+    } | report
+    row = await connection.fetchrow(
+        "select * from chimeway.record('d1', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        [delivery.delivery_id],
+        [delivery.claim_id],
+        [kind],
+        *([value] for value in said.values()),
+    )
+    assert row is not None
+    return Verdict._make(row)
+
+
+async def record_all(
+    connection: Connection, endings: Sequence[tuple[Delivery, str]]
+) -> dict[UUID, Verdict]:
+    """Record a batch in one call; return its verdicts by delivery."""
+    nothing = [None] * len(endings)
+    rows = await connection.fetch(
+        "select * from chimeway.record('d1', $1, $2, $3, $4, $5, $6, $7, $6, $6, $8)",
+        [delivery.delivery_id for delivery, _ in endings],
+        [delivery.claim_id for delivery, _ in endings],
+        [kind for _, kind in endings],
+        [0.2] * len(endings),
+        [0.1] * len(endings),
+        *[nothing] * 3,
+    )
+    verdicts = [Verdict._make(row) for row in rows]
+    assert len(verdicts) == len(endings)
+    return {verdict.delivery_id: verdict for verdict in verdicts}
+
+
+async def delivery_in(connection: Connection, status: Status) -> UUID:
+    """Bring a new delivery into a state by the ordinary way."""
+    match status:
+        case Status.PENDING:
+            return await insert(connection)
+        case Status.DISPATCHED:
+            return (await claim_one(connection)).delivery_id
+        case Status.FAILED:
+            return await ended(connection, "temporary")
+        case Status.SUCCEEDED:
+            return await ended(connection, "succeeded")
+        case Status.SUPPRESSED | Status.CANCELLED:
+            verb = "cancel" if status is Status.CANCELLED else "suppress"
+            delivery_id = await insert(connection)
+            await operate(connection, verb, delivery_id, "no longer wanted", "ops")
+            return delivery_id
+        case _:
+            assert_never(status)
+
+
+async def ended(connection: Connection, kind: str, **columns: Any) -> UUID:
+    """Insert, claim and record one delivery; return its id."""
+    delivery = await claim_one(connection, **columns)
+    await record(connection, delivery, kind)
+    return delivery.delivery_id
+
+
+async def operate(connection: Connection, verb: str, *arguments: Any) -> asyncpg.Record:
+    """Call an operator's function; return its answer: changed, (status,) message."""
+    places = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
+    answer = await connection.fetchrow(
+        f"select * from chimeway.{verb}({places})",  # noqa: S608 - the tests' own verbs
+        *arguments,
+    )
+    assert answer is not None
+    return answer
+
+
+async def look(connection: Connection, delivery_id: UUID) -> asyncpg.Record:
+    """Return the delivery's row."""
+    row = await connection.fetchrow("select * from chimeway.deliveries where id = $1", delivery_id)
+    assert row is not None
+    return row
+
+
+async def jobs_of(connection: Connection, delivery_id: UUID) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "select *, due_at::text as due from chimeway.jobs where delivery_id = $1", delivery_id
+    )
+
+
+async def attempts_of(connection: Connection, delivery_id: UUID) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "select * from chimeway.delivery_attempts where delivery_id = $1 order by attempt_number",
+        delivery_id,
+    )
+
+
+async def events_of(connection: Connection, delivery_id: UUID) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "select * from chimeway.delivery_events where delivery_id = $1 order by id", delivery_id
+    )
+
+
+async def move_clock(connection: Connection, offset: timedelta) -> None:
+    """Set chimeway's clock this far from the real one, for this connection."""
+    await connection.execute(
+        "select set_config('chimeway.test_clock_offset', $1::interval::text, false)", offset
+    )
+
+
+async def until_blocked(observer: Connection, pid: int) -> None:
+    """Wait until the session with this backend pid waits for a lock that another one holds."""
+    with anyio.fail_after(BLOCKED_WITHIN_SECONDS):
+        while not await observer.fetchval("select cardinality(pg_blocking_pids($1)) > 0", pid):
+            await anyio.lowlevel.checkpoint()
+
+
+async def check_invariants(connection: Connection) -> None:
+    """Make sure that no delivery is stranded, doubled or miscounted."""
+    problems = [row[0] for row in await connection.fetch(BROKEN_INVARIANTS)]
+    assert problems == []
+
+
+class Bell:
+    """A sleeping daemon's ear on the doorbell."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._heard: list[str] = []
+
+    async def listen(self) -> None:
+        await self._connection.add_listener("chimeway_jobs", self._hear)
+
+    async def arm(self) -> None:
+        """Say that a daemon goes to sleep."""
+        await self._connection.execute("select nextval('chimeway.bell_armed')")
+
+    async def rings(self) -> int:
+        """Count what rang so far; a ring of our own, behind all others, says that it is all."""
+        await self._connection.execute("select pg_notify('chimeway_jobs', 'the last one')")
+        with anyio.fail_after(BLOCKED_WITHIN_SECONDS):
+            while "the last one" not in self._heard:
+                await anyio.lowlevel.checkpoint()
+        rings = len(self._heard) - 1
+        self._heard.clear()
+        return rings
+
+    def _hear(self, *ring: Any) -> None:
+        self._heard.append(ring[-1])

@@ -1,0 +1,294 @@
+"""claim: what is due, in order, as far as there are slots; each delivery for one daemon only."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from engine import (
+    LEASE,
+    Connection,
+    claim,
+    claim_one,
+    configure,
+    delivery_in,
+    events_of,
+    insert,
+    jobs_of,
+    look,
+    move_clock,
+    operate,
+    record,
+)
+
+from chimewayd.models import Delivery, Status
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+async def channel(unchecked: Connection) -> None:
+    """Configure channel email."""
+    await configure(unchecked)
+
+
+def ids(deliveries: Sequence[Delivery]) -> list[UUID]:
+    return [delivery.delivery_id for delivery in deliveries]
+
+
+async def test_claim_returns_all_that_an_attempt_needs(connection: Connection):
+    delivery_id = await insert(
+        connection,
+        payload='{"b": 1, "a": "é"}',
+        metadata='{"shop": 7}',
+        tenant_id="acme",
+        notification_key="order.shipped",
+        correlation_id="trace-1",
+        idempotency_key="order-1",
+        max_attempts=3,
+    )
+
+    (delivery,) = await claim(connection)
+
+    row = await look(connection, delivery_id)
+    assert delivery == Delivery(
+        delivery_id=delivery_id,
+        claim_id=row["claim_id"],
+        attempt_number=1,
+        channel="email",
+        recipient="ada@example.org",
+        payload_json='{"a": "é", "b": 1}',
+        tenant_id="acme",
+        notification_key="order.shipped",
+        correlation_id="trace-1",
+        idempotency_key="order-1",
+        metadata_json='{"shop": 7}',
+        max_attempts=3,
+        attempts_before=0,
+    )
+
+
+async def test_claim_dispatches_and_counts_the_attempt(connection: Connection):
+    delivery_id = await insert(connection)
+
+    (delivery,) = await claim(connection)
+
+    row = await look(connection, delivery_id)
+    assert (row["status"], row["attempt_count"]) == ("dispatched", 1)
+    assert row["claim_id"] == delivery.claim_id
+    assert await jobs_of(connection, delivery_id) == []
+
+
+async def test_claim_leaves_the_channels_attempt_limit_to_the_daemon(connection: Connection):
+    assert (await claim_one(connection)).max_attempts is None
+
+
+async def test_claim_of_a_retry_goes_on_counting(connection: Connection):
+    delivery = await claim_one(connection)
+    await record(connection, delivery, "temporary")
+    await move_clock(connection, timedelta(hours=1))
+
+    (again,) = await claim(connection)
+
+    assert again.attempt_number == 2
+    assert again.claim_id > delivery.claim_id
+    assert (await look(connection, again.delivery_id))["next_attempt_at"] is None
+
+
+async def test_claim_skips_deliveries_that_are_not_due(connection: Connection):
+    later = datetime.now(UTC) + timedelta(hours=1)
+    delivery_id = await insert(connection, scheduled_at=later)
+
+    assert await claim(connection) == []
+
+    await move_clock(connection, timedelta(hours=1, seconds=1))
+    assert ids(await claim(connection)) == [delivery_id]
+
+
+async def test_clock_set_back_does_not_delay_what_was_due_at_once(connection: Connection):
+    delivery_id = await insert(connection)
+    await move_clock(connection, timedelta(hours=-1))
+
+    assert ids(await claim(connection)) == [delivery_id]
+
+
+async def test_claim_takes_priority_then_due_time_then_insertion(connection: Connection):
+    now = datetime.now(UTC)
+    last = await insert(connection, priority=5)
+    late = await insert(connection, scheduled_at=now + timedelta(minutes=2))
+    early = await insert(connection, scheduled_at=now + timedelta(minutes=1))
+    first, second = await insert(connection), await insert(connection)
+    urgent = await insert(connection, priority=-5, scheduled_at=now + timedelta(minutes=3))
+    await move_clock(connection, timedelta(minutes=5))
+
+    claimed = [ids(await claim(connection, slots=1))[0] for _ in range(6)]
+
+    assert claimed == [urgent, first, second, early, late, last]
+
+
+async def test_rows_of_a_claim_come_in_order(connection: Connection):
+    expected = [await insert(connection, priority=p) for p in (-1, 0, 0, 7)]
+
+    assert ids(await claim(connection)) == expected
+
+
+async def test_claim_keeps_within_the_slots_of_each_channel(connection: Connection):
+    await configure(connection, "sms")
+    for channel in ("email", "sms"):
+        for priority in (0, 0, 1, 2):
+            await insert(connection, channel=channel, priority=priority)
+
+    claimed = await claim(connection, "email", "sms", slots=[3, 2])
+
+    assert [d.channel for d in claimed].count("email") == 3
+    assert [d.channel for d in claimed].count("sms") == 2
+
+
+async def test_claim_keeps_within_its_limit(connection: Connection):
+    await configure(connection, "sms")
+    for channel in ("email", "sms"):
+        await insert(connection, channel=channel)
+        await insert(connection, channel=channel)
+
+    claimed = await claim(connection, "email", "sms", limit=3)
+
+    assert [d.channel for d in claimed] == ["email", "email", "sms"]
+
+
+async def test_full_channel_does_not_block_another(connection: Connection):
+    await configure(connection, "sms")
+    await insert(connection)
+    text = await insert(connection, channel="sms", priority=9)
+
+    assert ids(await claim(connection, "email", "sms", slots=[0, 1])) == [text]
+
+
+async def test_claim_passes_over_a_paused_channel(connection: Connection):
+    delivery_id = await insert(connection)
+    await operate(connection, "pause_channel", "email", "relay down", "ops")
+    assert await claim(connection) == []
+
+    await operate(connection, "resume_channel", "email", "ops")
+
+    assert ids(await claim(connection)) == [delivery_id]
+
+
+async def test_claim_passes_over_a_channel_that_nobody_configured(connection: Connection):
+    await insert(connection, channel="fax")
+
+    assert await claim(connection, "fax") == []
+
+
+async def test_claim_passes_over_channels_it_was_not_asked_for(connection: Connection):
+    await configure(connection, "sms")
+    await insert(connection, channel="sms")
+
+    assert await claim(connection, "email") == []
+
+
+async def test_claim_skips_what_another_one_is_taking(connection: Connection, other: Connection):
+    first, second = await insert(connection), await insert(connection)
+
+    async with other.transaction():
+        assert ids(await claim(other, slots=1)) == [first]
+        assert ids(await claim(connection)) == [second]
+
+
+async def test_claim_that_is_rolled_back_leaves_its_deliveries_to_others(
+    connection: Connection, other: Connection
+):
+    delivery_id = await insert(connection)
+    transaction = other.transaction()
+    await transaction.start()
+    await claim(other)
+    await transaction.rollback()
+
+    (delivery,) = await claim(connection)
+
+    assert (delivery.delivery_id, delivery.attempt_number) == (delivery_id, 1)
+
+
+async def test_claims_row_says_who_holds_what_and_until_when(connection: Connection):
+    expected = {await insert(connection) for _ in range(3)}
+
+    claimed = await claim(connection, lease=LEASE, daemon_id=7)
+
+    row = await connection.fetchrow("select * from chimeway.claims")
+    assert row is not None
+    assert {delivery.claim_id for delivery in claimed} == {row["id"]}
+    assert set(row["delivery_ids"]) == expected
+    assert row["open_count"] == 3
+    assert (row["daemon_id"], row["daemon_name"]) == (7, "d1")
+    assert row["expires_at"] - row["claimed_at"] == LEASE
+
+
+async def test_claim_ids_are_never_used_again(connection: Connection):
+    tokens = []
+    for _ in range(3):
+        delivery = await claim_one(connection)
+        await record(connection, delivery)
+        tokens.append(delivery.claim_id)
+
+    assert tokens == sorted(set(tokens))
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in ("pending", "failed")])
+async def test_delivery_that_does_not_wait_is_never_claimed(connection: Connection, status: Status):
+    delivery_id = await delivery_in(connection, status)
+    before = await look(connection, delivery_id)
+    await move_clock(connection, timedelta(days=7))
+
+    assert await claim(connection) == []
+
+    assert await look(connection, delivery_id) == before
+
+
+async def test_stray_job_of_a_terminal_delivery_is_swept_up_without_a_call(connection: Connection):
+    delivery_id = await delivery_in(connection, Status.SUCCEEDED)
+    before = await look(connection, delivery_id)
+    await connection.execute(
+        "insert into chimeway.jobs (delivery_id, due_at, position, priority, channel) "
+        "select id, now(), position, priority, channel from chimeway.deliveries"
+    )
+
+    assert await claim(connection) == []
+
+    assert await jobs_of(connection, delivery_id) == []
+    assert await look(connection, delivery_id) == before
+
+
+async def test_claim_of_nothing_writes_nothing(connection: Connection):
+    await insert(connection, scheduled_at=datetime.now(UTC) + timedelta(hours=1))
+    token = await connection.fetchval("select last_value from chimeway.claim_ids")
+
+    async with connection.transaction():
+        assert await claim(connection) == []
+        # Only a transaction that writes gets an id.
+        written = await connection.fetchval("select pg_current_xact_id_if_assigned()::text")
+
+    assert written is None
+    assert await connection.fetchval("select last_value from chimeway.claim_ids") == token
+
+
+@pytest.mark.parametrize("arm", [True, False])
+async def test_claim_arms_the_bell_if_asked(connection: Connection, arm: bool):  # noqa: FBT001 - a parameter
+    before = await connection.fetchval("select last_value from chimeway.bell_armed")
+
+    await claim(connection, arm=arm)
+
+    armed = await connection.fetchval("select last_value from chimeway.bell_armed")
+    assert armed == before + (1 if arm else 0)
+
+
+async def test_held_delivery_is_claimed_only_after_its_release(connection: Connection):
+    delivery_id = await insert(connection)
+    await operate(connection, "hold", delivery_id, "wait", "ops")
+    assert await claim(connection) == []
+
+    await operate(connection, "release", delivery_id, "ops")
+
+    assert ids(await claim(connection)) == [delivery_id]
+    assert [event["event"] for event in await events_of(connection, delivery_id)] == [
+        "held",
+        "released",
+    ]

@@ -1,0 +1,72 @@
+"""configure_channel: policy comes from the configuration, state from operators."""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from engine import POLICY, Connection, configure, operate
+
+pytestmark = pytest.mark.anyio
+
+
+async def channel(connection: Connection) -> dict[str, Any]:
+    row = await connection.fetchrow("select * from chimeway.channels where name = 'email'")
+    assert row is not None
+    return dict(row)
+
+
+async def test_new_channel_has_the_policy_and_is_open(connection: Connection):
+    await configure(connection, max_age=timedelta(days=2))
+
+    row = await channel(connection)
+    expected = POLICY | {"max_age": timedelta(days=2)}
+    assert {name: row[name] for name in expected} == expected
+    assert (row["enabled"], row["paused_at"]) == (True, None)
+
+
+async def test_new_configuration_replaces_the_whole_policy(connection: Connection):
+    await configure(connection)
+    changed: dict[str, Any] = {
+        "adapter": "webhook",
+        "max_attempts": 9,
+        "backoff_base": timedelta(seconds=1),
+        "backoff_factor": 3.0,
+        "backoff_cap": timedelta(minutes=1),
+        "backoff_jitter": 0.5,
+        "backoff_schedule": [timedelta(seconds=7)],
+        "retry_after_cap": timedelta(hours=1),
+        "max_age": timedelta(hours=2),
+        "on_uncertain": "hold",
+    }
+
+    await configure(connection, **changed)
+
+    row = await channel(connection)
+    assert {name: row[name] for name in changed} == changed
+
+
+async def test_operators_state_is_never_overwritten(connection: Connection):
+    await configure(connection)
+    await operate(connection, "pause_channel", "email", "relay down", "ada")
+    await connection.execute("update chimeway.channels set enabled = false")
+
+    await configure(connection, max_attempts=9)
+
+    row = await channel(connection)
+    assert row["max_attempts"] == 9
+    assert (row["paused_by"], row["pause_reason"]) == ("ada", "relay down")
+    assert row["paused_at"] is not None
+    assert row["enabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("policy", "check"),
+    [
+        ({"on_uncertain": "panic"}, "on_uncertain_is_known"),
+        ({"backoff_jitter": 1.0}, "jitter_is_a_share"),
+    ],
+)
+async def test_nonsense_is_refused(connection: Connection, policy: dict[str, Any], check: str):
+    with pytest.raises(asyncpg.CheckViolationError, match=check):
+        await configure(connection, **policy)

@@ -1,0 +1,32 @@
+"""guard_history: attempts and events are written once."""
+
+import pytest
+from engine import Connection, configure, delivery_in
+
+from chimewayd.errors import TransitionRefused
+from chimewayd.models import Status
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        "update chimeway.delivery_attempts set detail = 'it was fine'",
+        "update chimeway.delivery_events set actor = 'nobody'",
+        "update chimeway.delivery_attempts set detail = '' where false",
+    ],
+)
+async def test_history_refuses_updates(connection: Connection, update: str):
+    await configure(connection)
+    await delivery_in(connection, Status.FAILED)
+    await delivery_in(connection, Status.CANCELLED)
+
+    with pytest.raises(TransitionRefused, match="is history: its rows are never changed"):
+        await connection.execute(update)
+
+
+async def test_retention_may_delete_history(connection: Connection):
+    await delivery_in(connection, Status.CANCELLED)
+
+    assert await connection.execute("delete from chimeway.delivery_events") == "DELETE 1"

@@ -1,0 +1,83 @@
+"""next_due: how long a daemon with nothing to do may sleep."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from engine import Connection, claim_one, configure, insert, move_clock, operate, record
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+async def channels(unchecked: Connection) -> None:
+    """Configure channels email and sms."""
+    await configure(unchecked)
+    await configure(unchecked, "sms")
+
+
+async def next_due(connection: Connection, *channels: str) -> timedelta | None:
+    wait: timedelta | None = await connection.fetchval(
+        "select chimeway.next_due($1)", channels or ("email", "sms")
+    )
+    return wait
+
+
+def within(**span: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**span)
+
+
+async def test_empty_queue_has_no_next(connection: Connection):
+    assert await next_due(connection) is None
+
+
+async def test_nearest_of_all_channels_and_priorities_is_next(connection: Connection):
+    await insert(connection, scheduled_at=within(hours=3))
+    await insert(connection, scheduled_at=within(hours=2), priority=9)
+    await insert(connection, scheduled_at=within(hours=1), channel="sms", priority=-9)
+
+    wait = await next_due(connection)
+
+    assert wait is not None
+    assert timedelta(minutes=59) < wait <= timedelta(hours=1)
+
+
+async def test_retry_counts(connection: Connection):
+    await record(connection, await claim_one(connection), "temporary")
+
+    wait = await next_due(connection)
+
+    assert wait is not None
+    assert timedelta() < wait <= timedelta(seconds=30)
+
+
+async def test_moment_that_has_come_is_no_wait_at_all(connection: Connection):
+    await insert(connection, scheduled_at=within(hours=1))
+    await move_clock(connection, timedelta(hours=2))
+
+    assert await next_due(connection) == timedelta()
+
+
+async def test_what_was_due_from_the_start_does_not_count(connection: Connection):
+    await insert(connection)
+
+    assert await next_due(connection) is None
+
+
+async def test_held_delivery_does_not_count(connection: Connection):
+    delivery_id = await insert(connection, scheduled_at=within(hours=1))
+    await operate(connection, "hold", delivery_id, "wait", "ops")
+
+    assert await next_due(connection) is None
+
+
+async def test_paused_channel_does_not_count(connection: Connection):
+    await insert(connection, scheduled_at=within(hours=1))
+    await operate(connection, "pause_channel", "email", "relay down", "ops")
+
+    assert await next_due(connection) is None
+
+
+async def test_channel_that_was_not_asked_for_does_not_count(connection: Connection):
+    await insert(connection, scheduled_at=within(hours=1))
+
+    assert await next_due(connection, "sms") is None

@@ -1,0 +1,161 @@
+"""rescue: a claim whose lease ran out is closed, each call under it recorded as lost."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from engine import (
+    LEASE,
+    Connection,
+    attempts_of,
+    claim,
+    claim_one,
+    configure,
+    insert,
+    jobs_of,
+    look,
+    move_clock,
+    operate,
+    record,
+)
+
+pytestmark = pytest.mark.anyio
+
+LATER = LEASE + timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+async def channel(unchecked: Connection) -> None:
+    """Configure channel email."""
+    await configure(unchecked)
+
+
+async def rescue(connection: Connection, limit: int = 10) -> list[asyncpg.Record]:
+    return await connection.fetch("select * from chimeway.rescue($1)", limit)
+
+
+async def test_lost_call_is_an_attempt_of_its_own(connection: Connection):
+    delivery = await claim_one(connection)
+    await move_clock(connection, LATER)
+
+    await rescue(connection)
+
+    (attempt,) = await attempts_of(connection, delivery.delivery_id)
+    assert (attempt["attempt_number"], attempt["outcome"]) == (1, "lost")
+    assert attempt["error_class"] == "uncertain"
+    assert attempt["daemon_name"] == "d1"
+    assert attempt["claim_id"] == delivery.claim_id
+    assert attempt["started_at"] is None
+    assert "it may have sent" in attempt["detail"]
+
+
+async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection):
+    delivery = await claim_one(connection)
+    await move_clock(connection, LATER)
+
+    (lost,) = await rescue(connection)
+
+    row = await look(connection, delivery.delivery_id)
+    assert tuple(lost) == (
+        delivery.delivery_id, delivery.claim_id, "d1", "failed", None, 1, row["next_attempt_at"],
+    )  # fmt: skip
+    assert row["next_attempt_at"] - row["updated_at"] == timedelta(seconds=30)
+    assert (row["status"], row["lost_count"]) == ("failed", 1)
+    assert len(await jobs_of(connection, delivery.delivery_id)) == 1
+
+
+async def test_lost_delivery_is_held_where_doubt_means_hold(connection: Connection):
+    await configure(connection, on_uncertain="hold")
+    delivery = await claim_one(connection)
+    await move_clock(connection, LATER)
+
+    await rescue(connection)
+
+    row = await look(connection, delivery.delivery_id)
+    assert (row["status"], row["suppression_reason"]) == ("cancelled", "outcome_unknown")
+    assert await jobs_of(connection, delivery.delivery_id) == []
+
+
+async def test_lost_last_attempt_exhausts_the_delivery(connection: Connection):
+    delivery = await claim_one(connection, max_attempts=1)
+    await move_clock(connection, LATER)
+
+    await rescue(connection)
+
+    row = await look(connection, delivery.delivery_id)
+    assert (row["status"], row["suppression_reason"]) == ("cancelled", "retries_exhausted")
+
+
+async def test_cancel_that_was_asked_for_ends_a_lost_delivery(connection: Connection):
+    delivery = await claim_one(connection)
+    await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ops")
+    await move_clock(connection, LATER)
+
+    await rescue(connection)
+
+    row = await look(connection, delivery.delivery_id)
+    assert (row["status"], row["suppression_reason"]) == ("cancelled", "changed my mind")
+
+
+async def test_rescued_claim_is_gone(connection: Connection):
+    await claim_one(connection)
+    await move_clock(connection, LATER)
+
+    await rescue(connection)
+
+    assert await connection.fetchval("select count(*) from chimeway.claims") == 0
+    assert await rescue(connection) == []
+
+
+async def test_live_lease_is_left_alone(connection: Connection):
+    delivery = await claim_one(connection)
+    await move_clock(connection, LEASE - timedelta(seconds=5))
+
+    assert await rescue(connection) == []
+
+    assert (await look(connection, delivery.delivery_id))["status"] == "dispatched"
+
+
+async def test_lease_further_away_than_any_lease_is_over(connection: Connection):
+    await move_clock(connection, timedelta(hours=3))
+    delivery = await claim_one(connection)
+    await move_clock(connection, timedelta())
+
+    (lost,) = await rescue(connection)
+
+    assert lost["delivery_id"] == delivery.delivery_id
+
+
+async def test_what_was_recorded_before_the_loss_stays(connection: Connection):
+    done, open_ = await insert(connection), await insert(connection)
+    first, _ = await claim(connection)
+    await record(connection, first)
+    await move_clock(connection, LATER)
+
+    (lost,) = await rescue(connection)
+
+    assert lost["delivery_id"] == open_
+    assert (await look(connection, done))["status"] == "succeeded"
+
+
+async def test_rescue_takes_as_many_claims_as_it_is_told(connection: Connection):
+    for _ in range(3):
+        await claim_one(connection)
+    await move_clock(connection, LATER)
+
+    rounds = [len(await rescue(connection, limit=2)) for _ in range(3)]
+
+    assert rounds == [2, 1, 0]
+
+
+async def test_delivery_that_kills_each_daemon_is_bounded(connection: Connection):
+    delivery_id = await insert(connection, max_attempts=3)
+    for hour in range(3):
+        await move_clock(connection, timedelta(hours=hour))
+        assert len(await claim(connection)) == 1
+        await move_clock(connection, timedelta(hours=hour) + LATER)
+        await rescue(connection)
+
+    row = await look(connection, delivery_id)
+    assert (row["status"], row["suppression_reason"]) == ("cancelled", "retries_exhausted")
+    assert (row["attempt_count"], row["lost_count"]) == (3, 3)

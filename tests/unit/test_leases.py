@@ -1,0 +1,87 @@
+"""How long a claim is ours, on our own clock."""
+
+from deliveries import deliveries
+
+from chimewayd.leases import Leases
+
+
+def test_call_fits_only_if_it_ends_within_the_lease() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(1, claim_id=1), sent_at=100)
+
+    assert leases.fits(1, now=145, call_seconds=15)
+    assert not leases.fits(1, now=145.5, call_seconds=15)
+
+
+def test_call_of_a_claim_that_is_not_ours_never_fits() -> None:
+    leases = Leases(60)
+
+    assert not leases.fits(1, now=0.5, call_seconds=0.1)
+
+
+def test_claim_of_nothing_is_no_lease() -> None:
+    leases = Leases(60)
+
+    leases.begin([], sent_at=100)
+
+    assert leases.claim_ids == []
+
+
+def test_extended_lease_counts_from_when_the_heartbeat_was_sent() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(1, claim_id=1), sent_at=100)
+
+    leases.extend([1], sent_at=130)
+
+    assert leases.fits(1, now=190, call_seconds=0)
+    assert not leases.fits(1, now=190.5, call_seconds=0)
+
+
+def test_heartbeat_does_not_bring_back_a_lease_that_ended() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(1, claim_id=1), sent_at=100)
+    leases.leave(1)
+
+    leases.extend([1], sent_at=130)
+
+    assert leases.claim_ids == []
+    assert not leases.fits(1, now=130, call_seconds=0)
+
+
+def test_lease_is_kept_until_the_last_delivery_of_the_claim_leaves() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(2, claim_id=1), sent_at=100)
+    leases.begin(deliveries(1, claim_id=2), sent_at=100)
+
+    leases.leave(1)
+    assert leases.claim_ids == [1, 2]
+
+    leases.leave(1)
+    assert leases.claim_ids == [2]
+
+
+def test_drop_tells_which_leases_we_thought_were_ours() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(2, claim_id=1), sent_at=100)
+
+    assert leases.drop([1, 5]) == [1]
+    assert leases.drop([1]) == []
+
+
+def test_call_of_a_dropped_lease_does_not_fit() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(2, claim_id=1), sent_at=100)
+
+    leases.drop([1])
+
+    assert not leases.fits(1, now=101, call_seconds=1)
+
+
+def test_last_delivery_of_a_dropped_lease_may_still_leave() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(1, claim_id=1), sent_at=100)
+    leases.drop([1])
+
+    leases.leave(1)
+
+    assert leases.claim_ids == []

@@ -1,0 +1,83 @@
+"""Batches between two stages."""
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from chimewayd.outbox import Outbox
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_take_brings_what_came_meanwhile_in_order() -> None:
+    outbox = Outbox[int]()
+    outbox.put(1)
+    outbox.put_all([2, 3])
+
+    assert await outbox.take(10) == [1, 2, 3]
+
+
+async def test_take_brings_no_more_than_asked_for_and_keeps_the_rest() -> None:
+    outbox = Outbox[int]()
+    outbox.put_all(range(5))
+
+    assert await outbox.take(3) == [0, 1, 2]
+    assert await outbox.take(3) == [3, 4]
+
+
+@pytest.mark.parametrize("put", [lambda box: box.put(1), lambda box: box.put_all([1])])
+async def test_take_waits_for_the_first_item(put: Callable[[Outbox[int]], None]) -> None:
+    outbox = Outbox[int]()
+    taken: list[list[int]] = []
+
+    async def take() -> None:
+        taken.append(await outbox.take(10))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        outbox.put_all([])
+        await anyio.wait_all_tasks_blocked()
+        assert taken == []
+        put(outbox)
+
+    assert taken == [[1]]
+
+
+async def test_closed_outbox_hands_out_the_rest_and_then_nothing() -> None:
+    outbox = Outbox[int]()
+    outbox.put_all([1, 2])
+    outbox.close()
+
+    assert await outbox.take(1) == [1]
+    assert await outbox.take(1) == [2]
+    assert await outbox.take(1) == []
+    assert await outbox.take(1) == []
+
+
+async def test_closing_ends_a_take_that_waits() -> None:
+    outbox = Outbox[int]()
+    taken: list[list[int]] = []
+
+    async def take() -> None:
+        taken.append(await outbox.take(10))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        outbox.close()
+
+    assert taken == [[]]
+
+
+async def test_cancelled_take_loses_nothing() -> None:
+    outbox = Outbox[int]()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.take, 10)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    outbox.put(1)
+
+    assert await outbox.take(10) == [1]

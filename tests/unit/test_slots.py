@@ -1,0 +1,243 @@
+"""What may be claimed and started next, given what is in hand."""
+
+import anyio
+import pytest
+from deliveries import deliveries
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chimewayd.models import Delivery
+from chimewayd.slots import CLAIM_LIMIT, Slots
+
+pytestmark = pytest.mark.anyio
+
+
+def take(slots: Slots, *batches: list[Delivery]) -> None:
+    for batch in batches:
+        slots.take(batch)
+        slots.queue(batch)
+
+
+def start_all(slots: Slots) -> list[Delivery]:
+    return list(iter(slots.next, None))
+
+
+def test_room_is_twice_what_may_run() -> None:
+    slots = Slots(10, {"mail": 3, "hooks": 4})
+
+    rooms, limit = slots.room()
+
+    assert rooms == {"mail": 6, "hooks": 8}
+    assert limit == 20
+
+
+def test_room_is_never_more_than_one_claim_may_bring() -> None:
+    slots = Slots(10_000, {"mail": 10_000})
+
+    _, limit = slots.room()
+
+    assert limit == CLAIM_LIMIT
+
+
+def test_channel_cannot_run_more_than_all_may() -> None:
+    slots = Slots(2, {"mail": 50})
+
+    rooms, _ = slots.room()
+
+    assert rooms == {"mail": 4}
+
+
+def test_channels_take_turns_at_the_front_of_the_claim() -> None:
+    slots = Slots(10, {"mail": 1, "hooks": 1, "log": 1})
+
+    firsts = {next(iter(slots.room()[0])) for _ in range(3)}
+
+    assert firsts == {"mail", "hooks", "log"}
+
+
+def test_room_passes_over_a_channel_that_is_more_than_half_full() -> None:
+    slots = Slots(10, {"mail": 2, "hooks": 2})
+    take(slots, deliveries(3, "mail"))
+
+    rooms, limit = slots.room()
+
+    assert rooms == {"hooks": 4}
+    assert limit == 17
+
+
+def test_next_starts_no_more_of_a_channel_than_its_limit() -> None:
+    slots = Slots(10, {"mail": 2, "hooks": 3})
+    take(slots, deliveries(4, "mail"), deliveries(4, "hooks"))
+
+    started = start_all(slots)
+
+    assert sorted(d.channel for d in started) == ["hooks"] * 3 + ["mail"] * 2
+
+
+def test_next_starts_no_more_than_the_concurrency() -> None:
+    slots = Slots(3, {"mail": 3, "hooks": 3})
+    take(slots, deliveries(3, "mail"), deliveries(3, "hooks"))
+
+    assert len(start_all(slots)) == 3
+
+
+def test_next_lets_channels_take_turns() -> None:
+    slots = Slots(4, {"mail": 4, "hooks": 4})
+    take(slots, deliveries(8, "mail"), deliveries(8, "hooks"))
+
+    started = start_all(slots)
+
+    assert sorted(d.channel for d in started) == ["hooks", "hooks", "mail", "mail"]
+
+
+def test_next_keeps_the_order_of_a_channel() -> None:
+    slots = Slots(4, {"mail": 4})
+    batch = deliveries(4, "mail")
+    take(slots, batch)
+
+    assert start_all(slots) == batch
+
+
+def test_finished_call_lets_the_next_one_start() -> None:
+    slots = Slots(1, {"mail": 1})
+    first, second = batch = deliveries(2, "mail")
+    take(slots, batch)
+    assert start_all(slots) == [first]
+
+    slots.finish(first)
+
+    assert start_all(slots) == [second]
+
+
+def test_finished_call_makes_no_room_before_it_is_recorded() -> None:
+    slots = Slots(2, {"mail": 2})
+    batch = deliveries(4, "mail")
+    take(slots, batch)
+    for delivery in start_all(slots):
+        slots.finish(delivery)
+
+    assert not slots.is_half_empty
+
+
+def test_half_of_the_room_is_used_before_there_is_room_again() -> None:
+    slots = Slots(4, {"mail": 4})
+    batch = deliveries(8, "mail")
+    take(slots, batch)
+
+    said = []
+    for delivery in batch:
+        slots.free(delivery)
+        said.append(slots.is_half_empty)
+
+    assert said == [False] * 3 + [True] * 5
+
+
+def test_given_up_deliveries_are_those_that_were_not_started() -> None:
+    slots = Slots(2, {"mail": 2, "hooks": 2})
+    batch = deliveries(4, "mail")
+    take(slots, batch, hooks := deliveries(1, "hooks"))
+    started = start_all(slots)
+
+    given_up = slots.give_up_waiting()
+
+    assert sorted(given_up + started) == sorted(batch + hooks)
+    assert start_all(slots) == []
+    assert slots.in_hand == 5
+
+
+def test_channel_that_hangs_leaves_room_for_another() -> None:
+    slots = Slots(10, {"hangs": 6, "mail": 6})
+    take(slots, deliveries(12, "hangs"))
+    start_all(slots)
+
+    assert slots.is_half_empty
+    assert slots.room() == ({"mail": 12}, 8)
+
+
+def test_channel_has_no_room_while_others_use_all_the_concurrency() -> None:
+    slots = Slots(4, {"hangs": 4, "mail": 4})
+    take(slots, deliveries(6, "hangs"))
+    start_all(slots)
+
+    assert not slots.is_half_empty
+
+
+def test_outcomes_that_cannot_be_recorded_leave_no_room() -> None:
+    slots = Slots(2, {"mail": 2, "hooks": 2})
+    take(slots, deliveries(4, "mail"))
+    while started := slots.next():
+        slots.finish(started)
+
+    assert not slots.is_half_empty
+
+
+def test_claim_is_woken_when_a_full_channel_is_half_empty_again() -> None:
+    woken = []
+    slots = Slots(10, {"mail": 2, "hooks": 2})
+    slots.when_room(lambda: woken.append(slots.in_hand))
+    batch = deliveries(4, "mail")
+    take(slots, batch)
+
+    for delivery in batch:
+        slots.free(delivery)
+
+    assert woken == [2]
+
+
+async def test_wait_for_room_ends_when_half_is_recorded() -> None:
+    slots = Slots(1, {"mail": 1})
+    first, second = batch = deliveries(2, "mail")
+    take(slots, batch)
+    said: list[str] = []
+
+    async def wait() -> None:
+        await slots.wait_for_room()
+        said.append("room")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        said.append("full")
+        slots.free(first)
+
+    assert said == ["full", "room"]
+    slots.free(second)
+
+
+LIMITS = {"mail": 1, "hooks": 3, "log": 7}
+STEPS = ["claim", "start", "start", "end", "end", "record"]
+
+
+@given(
+    concurrency=st.integers(1, 8),
+    steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 99)), max_size=200),
+)
+def test_limits_hold_and_nothing_is_lost_or_doubled(
+    concurrency: int, steps: list[tuple[str, int]]
+) -> None:
+    slots = Slots(concurrency, LIMITS)
+    taken: list[Delivery] = []
+    started: list[Delivery] = []
+    running: list[Delivery] = []
+    ended: list[Delivery] = []
+
+    for step, pick in steps:
+        if step == "claim" and slots.is_half_empty:
+            rooms, limit = slots.room()
+            batch = [d for name, room in rooms.items() for d in deliveries(room, name)][:limit]
+            assert batch, "room was promised"
+            take(slots, batch)
+            taken += batch
+        elif step == "start" and (delivery := slots.next()):
+            started.append(delivery)
+            running.append(delivery)
+        elif step == "end" and running:
+            ended.append(running.pop(pick % len(running)))
+            slots.finish(ended[-1])
+        elif step == "record" and ended:
+            slots.free(ended.pop(pick % len(ended)))
+        assert len(running) <= concurrency
+        assert all(sum(d.channel == name for d in running) <= LIMITS[name] for name in LIMITS)
+        assert slots.in_hand <= 2 * concurrency
+
+    assert sorted(started + slots.give_up_waiting()) == sorted(taken)

@@ -54,6 +54,8 @@ async def claim(
         looked()
         return len(deliveries)
 
+    # Asleep for one channel, it must still refill another that was too full to be looked at.
+    slots.when_room(bell.ring)
     while True:
         await slots.wait_for_room()
         if await outage.outlast(lambda: look(arm=False)):

@@ -7,6 +7,7 @@
 Shutdown is closing the first stream: each stage ends when its input does.
 """
 
+import gc
 import math
 import os
 import signal
@@ -34,6 +35,11 @@ from chimewayd.record import record, release
 from chimewayd.run import Calls, Channel, run
 from chimewayd.slots import Slots
 from chimewayd.sweep import sweep
+
+COLLECT_AFTER_OBJECTS = 50_000
+"""Container objects made, less those freed, before Python looks for cycles; its own default is
+700. Deliveries form none, and each look walks every batch in hand: a tenth of the CPU went there.
+"""
 
 FLUSH_SECONDS = 5.0
 """How long the last outcomes may take to be recorded once every call has ended."""
@@ -94,6 +100,9 @@ async def serve(settings: Settings) -> int:
         SchemaMismatch, MigrationDrift: the database is not at this release.
     """
     made = make_adapters(settings)
+    # What is loaded by now stays for good, and need not be walked again.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     async with AsyncExitStack() as stack:
         sessions, me = await _connect(stack, settings)
         channels = {
@@ -171,7 +180,7 @@ async def _deliver(
         upkeep.start_soon(sweep, sessions.upkeep, outage)
         async with anyio.create_task_group() as pipeline:
             pipeline.start_soon(
-                record, sessions.records, me, calls.reports, *ends, _max_attempts(settings)
+                record, sessions.records, me, calls.reports, *ends, _max_attempts(settings), bell
             )
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, calls, settings, pipeline.cancel_scope)

@@ -385,4 +385,5 @@ async def operate(
     Raises:
         DeliveryNotFound, TransitionRefused, InvalidArgument: as the SQL function says.
     """
-    return dict(await connection.fetchrow(statement, *arguments))
+    rows = await connection.fetch(statement, *arguments)
+    return dict(rows[0])

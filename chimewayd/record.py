@@ -18,6 +18,7 @@ from chimewayd import db
 from chimewayd.attempt_line import Line, attempt_line
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.leases import Leases
+from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
 from chimewayd.models import Delivery, Misconfigured, Report, Succeeded, Verdict
 from chimewayd.outage import Outage
@@ -37,6 +38,7 @@ async def record(
     leases: Leases,
     outage: Outage,
     max_attempts: Mapping[str, int],
+    bell: Bell,
 ) -> None:
     """Record until `reports` closes; `max_attempts` of each channel is for the log."""
     while batch := await reports.take(BATCH_LIMIT):
@@ -45,6 +47,9 @@ async def record(
         if calls:
             verdicts = await outage.outlast(lambda: _record(session, me, calls))  # noqa: B023 - awaited here
             emit_many(_lines(calls, verdicts, max_attempts))
+            if any(verdict.next_attempt_at for verdict in verdicts):
+                # Whoever sleeps until the next due time must hear of a nearer one.
+                bell.ring()
         if faults:
             await outage.outlast(lambda: _pause(session, me, faults))  # noqa: B023 - awaited here
         for report in batch:

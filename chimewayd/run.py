@@ -110,8 +110,11 @@ async def run(
             await _finish(calls, grace_seconds)
             keepers.cancel_scope.cancel()
     finally:
-        for task in list(calls.workers):
-            task.cancel()
+        workers = list(calls.workers.values())
+        # A worker that is none any more begins no other call, whatever becomes of this one.
+        calls.workers.clear()
+        for worker in workers:
+            _cut(worker, Cut.STOP)
         calls.reports.close()
         calls.unsent.close()
 
@@ -177,7 +180,11 @@ async def _work(calls: Calls) -> None:
         worker.delivery = delivery
         outcome = await _attempt(channel.adapter, delivery, worker)
         if worker.task not in calls.workers:
-            return  # abandoned: the outcome was reported without us, and our slot is another's
+            # Torn down; or abandoned: it was reported without us, and our slot is another's.
+            return
+        # A cancellation that the call left behind must not end the next one.
+        while worker.task.cancelling():
+            worker.task.uncancel()
         worker.delivery = None
         calls.reports.put(Report(delivery, outcome, worker.started, loop.time()))
         slots.finish(delivery)
@@ -189,11 +196,9 @@ async def _attempt(adapter: Adapter, delivery: Delivery, worker: Worker) -> Outc
     """Make one call. The barrier: whatever comes out of the adapter is this delivery's outcome."""
     try:
         returned: object = await adapter.deliver(delivery)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the barrier: a call ends itself and no more
         if worker.cut is not None:
             return _end_of_cut(worker)
-        if worker.task.cancelling():
-            raise  # not ours: the whole process is being torn down
         return _misbehaved(delivery, f"raised {type(error).__name__}", error)
     if worker.cut is not None:
         _end_of_cut(worker)  # it answered all the same
@@ -204,7 +209,6 @@ async def _attempt(adapter: Adapter, delivery: Delivery, worker: Worker) -> Outc
 
 def _end_of_cut(worker: Worker) -> Outcome:
     cut, worker.cut = worker.cut, None
-    worker.task.uncancel()
     if cut is Cut.STOP:
         return Uncertain(detail="the daemon stopped during the call")
     return TimedOut(detail="no answer within the deadline; the call was cut")

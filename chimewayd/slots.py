@@ -10,7 +10,7 @@ Plain functions that decide; whoever calls them does the waiting.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
@@ -29,6 +29,12 @@ class Lane:
         self.waiting: deque[Delivery] = deque()
         self.running = 0
         self.in_hand = 0
+        self.open = 0
+        """In hand, and its call has not ended."""
+
+    @property
+    def is_half_empty(self) -> bool:
+        return self.in_hand <= self.limit
 
     @property
     def is_startable(self) -> bool:
@@ -46,20 +52,35 @@ class Slots:
         self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
         self._turns = deque(self._lanes.values())
         self._freed = anyio.Event()
+        self._when_room: Callable[[], None] = lambda: None
+
+    def when_room(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever a channel that `room` passed over may be claimed again."""
+        self._when_room = tell
 
     def room(self) -> tuple[dict[str, int], int]:
-        """How many may be claimed: of each channel, and in all; channels take turns in front."""
+        """How many may be claimed: of each channel, and in all; channels take turns in front.
+
+        A channel is refilled by halves, too: otherwise an idle one beside it would have it
+        claimed for each single slot.
+        """
         free = min(2 * self.concurrency - self.in_hand, CLAIM_LIMIT)
         self._turns.rotate(-1)
-        rooms = {lane.channel: 2 * lane.limit - lane.in_hand for lane in self._turns}
-        return {channel: room for channel, room in rooms.items() if room > 0}, free
+        lanes = [lane for lane in self._turns if lane.is_half_empty]
+        return {lane.channel: 2 * lane.limit - lane.in_hand for lane in lanes}, free
 
     @property
     def is_half_empty(self) -> bool:
         """Whether it is time to refill: not for each single slot, and not too late."""
-        return self.in_hand <= self.concurrency and any(
-            lane.in_hand <= lane.limit for lane in self._turns
+        return (self.in_hand <= self.concurrency or self._is_held_up) and any(
+            lane.is_half_empty for lane in self._turns
         )
+
+    @property
+    def _is_held_up(self) -> bool:
+        # What waits for a channel that hangs must not take the others' room.
+        startable = sum(min(lane.open, lane.limit) for lane in self._turns)
+        return self.in_hand < 2 * self.concurrency and startable < self.concurrency
 
     async def wait_for_room(self) -> None:
         """Return once `is_half_empty`."""
@@ -69,7 +90,9 @@ class Slots:
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Count claimed deliveries as in hand."""
         for delivery in deliveries:
-            self._lanes[delivery.channel].in_hand += 1
+            lane = self._lanes[delivery.channel]
+            lane.in_hand += 1
+            lane.open += 1
         self.in_hand += len(deliveries)
 
     def queue(self, deliveries: Sequence[Delivery]) -> None:
@@ -97,13 +120,18 @@ class Slots:
 
     def finish(self, delivery: Delivery) -> None:
         """The call is over; its outcome is still in hand."""
-        self._lanes[delivery.channel].running -= 1
+        lane = self._lanes[delivery.channel]
+        lane.running -= 1
+        lane.open -= 1
         self.running -= 1
 
     def free(self, delivery: Delivery) -> None:
         """Recorded or released: no longer in hand."""
-        self._lanes[delivery.channel].in_hand -= 1
+        lane = self._lanes[delivery.channel]
+        lane.in_hand -= 1
         self.in_hand -= 1
+        if lane.in_hand == lane.limit:
+            self._when_room()
         if self.is_half_empty and not self._freed.is_set():
             self._freed.set()
             self._freed = anyio.Event()
@@ -112,6 +140,7 @@ class Slots:
         """Take out of the line what was not started; it stays in hand until it is released."""
         waiting = [delivery for lane in self._turns for delivery in lane.waiting]
         for lane in self._turns:
+            lane.open -= len(lane.waiting)
             lane.waiting.clear()
         self.waiting = 0
         return waiting

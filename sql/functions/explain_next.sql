@@ -24,7 +24,7 @@ begin
     return query select k.expires_at,
       format('daemon %s records how attempt %s ends', k.daemon_name, p_delivery.attempt_count)
         || coalesce(', then ' || p_delivery.requested_status || ': ' || p_delivery.requested_reason, ''),
-      coalesce(format('the daemon was last seen %s ago', chimeway.span(v_now - m.heartbeat_at)),
+      coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at) || ' ago',
           'the daemon is not known any more')
         || '; if its lease runs out, the attempt is recorded as lost',
       jsonb_strip_nulls(jsonb_build_object(

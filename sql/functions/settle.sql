@@ -83,7 +83,8 @@ begin
     ) as w
     cross join lateral chimeway.decide((l.report).rule, l.failures,
       coalesce(l.max_attempts, c.max_attempts), w.wait, l.scheduled_at + c.max_age,
-      c.on_uncertain, l.requested_status, l.requested_reason, v_now) as n
+      c.on_uncertain, l.requested_status, l.requested_reason,
+      (l.report).finished_at) as n
   ),
   refused as (
     update chimeway.deliveries as d

@@ -1,0 +1,46 @@
+# Everything a contributor runs. `make` alone lists the targets.
+# Needs Python 3.11 or newer (PYTHON=python3.12 chooses one) and a package index; nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long check format clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
+
+demo: .venv/installed-demo ## five deliveries go out before your eyes; KEEP=1 stays up for your own
+	@$(BIN)/chimewayd demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: .venv/installed-check ## every test against a real Postgres; ARGS="-k name" chooses some
+	$(BIN)/python -m pytest -q -m "not long" $(ARGS)
+
+test-long: .venv/installed-check ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m long $(ARGS)
+
+check: .venv/installed-check ## format, lint, types, import layers, guards
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/guards
+
+format: .venv/installed-check ## format and sort, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove .venv and what the tools left
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	find chimewayd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp file, so that a changed pyproject.toml installs again.
+.venv/installed-%: pyproject.toml | .venv/bin/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chimewayd needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Choose one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,5 @@
+"""`python -m chimewayd` is `chimewayd`."""
+
+from chimewayd.cli import main
+
+main()

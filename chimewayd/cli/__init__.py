@@ -1,0 +1,103 @@
+"""The command line: one module a command, one place where an error becomes an exit status.
+
+    main ──▶ click ──▶ command ──▶ database session ──▶ a SQL function
+      ▲                                                       │
+      └── `chimewayd: what was wrong`, exit status ◀── error ─┘
+
+Command modules import at their top only what `--help` needs; the rest when they are run.
+"""
+# ruff: noqa: D301 - click wants a real \b
+
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from chimewayd import __version__
+from chimewayd.cli import demo, explain, migrate, operate, run, send, status
+from chimewayd.cli.failure import describe
+from chimewayd.cli.output import drop_stdout
+from chimewayd.cli.session import source_options
+
+INTERRUPTED = 128 + signal.SIGINT
+HELP_WIDTH = 100
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+)
+@click.version_option(__version__, prog_name="chimewayd", message="%(prog)s %(version)s")
+@source_options
+def chimewayd() -> None:
+    """Deliver the notifications that any program inserts into Postgres.
+
+    A row in chimeway.deliveries is a message to send; the daemon sends it, tries again when that
+    fails, and keeps the history of every attempt.
+
+    \b
+    First steps:
+      chimewayd demo                         see all of it, nothing to set up
+      chimewayd --dsn DSN migrate            prepare a database
+      chimewayd --config FILE run            deliver what is inserted
+      chimewayd send CHANNEL RECIPIENT …     insert a delivery
+      chimewayd explain ID                   what happened to it, why, and what comes next
+      chimewayd status                       what waits, and whether somebody serves it
+
+    \b
+    Settings, the strongest first: options, CHIMEWAYD_* variables (CHIMEWAYD_DSN),
+    $CREDENTIALS_DIRECTORY, the configuration file. PGHOST, PGSERVICE and the like
+    complete the DSN.
+
+    \b
+    Exit status:
+      0   done
+      1   failed, or refused
+      2   wrong usage
+      3   nothing matched: no such delivery or channel
+      69  the database is unreachable
+      75  not now; the same command may succeed later
+      78  a setting is wrong, or the schema is not this release's
+    """
+
+
+for command in (
+    *(run.command, migrate.command, demo.command),
+    *(send.command, explain.command, status.command, *operate.commands),
+):
+    chimewayd.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows its number: no reason to fail.
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # not on a TextIO
+    exit_code = _invoke(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_stdout()
+    sys.exit(exit_code)
+
+
+def _invoke(arguments: Sequence[str] | None) -> int:
+    try:
+        result = chimewayd.main(arguments, prog_name="chimewayd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - what is not expected shows its traceback
+        failure = describe(error)
+        if failure is None:
+            traceback.print_exception(error)
+            return 1
+        click.echo("\n".join(failure.lines), err=True)
+        return failure.exit_code
+    return result if isinstance(result, int) else 0

@@ -48,5 +48,6 @@ def _level(report: Report, verdict: Verdict) -> str:
     return "warning"
 
 
-def _seconds(length: timedelta | None) -> float | None:
-    return None if length is None else length.total_seconds()
+def _seconds(length: object) -> float | None:
+    # An adapter of somebody else may put anything there; the log line must not fail for it.
+    return length.total_seconds() if isinstance(length, timedelta) else None

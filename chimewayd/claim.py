@@ -21,6 +21,7 @@ from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import Delivery
 from chimewayd.outage import Outage
+from chimewayd.session import Session
 from chimewayd.slots import Slots
 
 LATE_COMMIT_SECONDS = 0.025
@@ -28,7 +29,7 @@ LATE_COMMIT_SECONDS = 0.025
 
 
 async def claim(
-    session: db.Session,
+    session: Session,
     me: db.Identity,
     slots: Slots,
     leases: Leases,

@@ -33,6 +33,7 @@ from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
 from chimewayd.record import record, release
 from chimewayd.run import Calls, Channel, run
+from chimewayd.session import Session, connect
 from chimewayd.slots import Slots
 from chimewayd.sweep import sweep
 
@@ -74,9 +75,9 @@ class Readiness:
 class Sessions:
     """The database sessions of a daemon; see db.py for why there are several."""
 
-    claims: db.Session
-    records: db.Session
-    upkeep: db.Session
+    claims: Session
+    records: Session
+    upkeep: Session
 
 
 def make_adapters(settings: Settings) -> dict[str, Adapter]:
@@ -129,13 +130,13 @@ async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions,
     url = settings.dsn.get_secret_value()
     if dropped := dsn.parse(url, os.environ).dropped:
         log.warning(Event.CONFIG_DROPPED_OPTION, setting="dsn", options=list(dropped))
-    connection = await db.connect(url)
+    connection = await connect(url)
     try:
         await migrate.check(connection)
     finally:
         connection.terminate()
     roles = ("claims", "records", "upkeep")
-    opened = [await stack.enter_async_context(db.Session(url, role)) for role in roles]
+    opened = [await stack.enter_async_context(Session(url, role)) for role in roles]
     sessions = Sessions(*opened)
     for name, channel in settings.channels.items():
         await db.configure_channel(sessions.upkeep, name, channel)

@@ -23,6 +23,7 @@ from anyio.abc import TaskStatus
 
 from chimewayd import db, demo_daemon, demo_receiver, embedded, migrate
 from chimewayd.errors import ChimewaydError
+from chimewayd.session import connect
 
 DEADLINE_SECONDS = 30.0
 LAST_LINES_SECONDS = 2.0
@@ -158,7 +159,7 @@ async def _heed_signals(
 async def _stage(
     screen: Screen, server: embedded.Server, port: int | None, staying: anyio.Event
 ) -> None:
-    connection = await db.connect(server.dsn, role="demo")
+    connection = await connect(server.dsn, role="demo")
     try:
         await migrate.apply(connection)
         script = {sample.path: sample.answers for sample in SAMPLES}

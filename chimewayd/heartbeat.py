@@ -13,6 +13,7 @@ from chimewayd import db
 from chimewayd.leases import Leases
 from chimewayd.log import Event
 from chimewayd.outage import Outage
+from chimewayd.session import Session
 
 BEATS_PER_LEASE = 4
 LONGEST_BEAT = timedelta(seconds=10)
@@ -21,7 +22,7 @@ LONGEST_BEAT = timedelta(seconds=10)
 log = structlog.get_logger()
 
 
-async def keep_leases(session: db.Session, me: db.Identity, leases: Leases, outage: Outage) -> None:
+async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage: Outage) -> None:
     """Beat for ever."""
     interval = min(me.lease / BEATS_PER_LEASE, LONGEST_BEAT).total_seconds()
     suspects: set[int] = set()

@@ -12,9 +12,9 @@ from functools import partial
 import anyio
 import structlog
 
-from chimewayd import db
 from chimewayd.log import Event
 from chimewayd.outage import Outage
+from chimewayd.session import Session
 
 CHECK_SECONDS = 5.0
 """How often the listening session is asked for a sign of life: a half-open socket gives none."""
@@ -44,7 +44,7 @@ class Bell:
 async def listen(dsn: str, bell: Bell, outage: Outage, connected: Callable[[], None]) -> None:
     """Keep a listening session open for ever; `connected` is called each time it is subscribed."""
     while True:
-        session = db.Session(dsn, "listener")
+        session = Session(dsn, "listener")
         lost = anyio.Event()
         try:
             await outage.outlast(partial(session.listen, bell.ring, lost.set))
@@ -58,7 +58,7 @@ async def listen(dsn: str, bell: Bell, outage: Outage, connected: Callable[[], N
             session.drop()
 
 
-async def _until_lost(session: db.Session, lost: anyio.Event) -> None:
+async def _until_lost(session: Session, lost: anyio.Event) -> None:
     while not lost.is_set():
         with anyio.move_on_after(CHECK_SECONDS):
             await lost.wait()

@@ -20,9 +20,18 @@ from chimewayd.errors import DatabaseUnavailable
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
-from chimewayd.models import Delivery, Misconfigured, Report, Succeeded, Verdict
+from chimewayd.models import (
+    Delivery,
+    Misconfigured,
+    Report,
+    Succeeded,
+    Temporary,
+    Throttled,
+    Verdict,
+)
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
+from chimewayd.session import Session
 from chimewayd.slots import Slots
 
 BATCH_LIMIT = 500
@@ -31,7 +40,7 @@ log = structlog.get_logger()
 
 
 async def record(
-    session: db.Session,
+    session: Session,
     me: db.Identity,
     reports: Outbox[Report],
     slots: Slots,
@@ -60,14 +69,15 @@ async def record(
 def _lines(
     reports: Sequence[Report], verdicts: Sequence[Verdict], max_attempts: Mapping[str, int]
 ) -> Iterator[Line]:
-    by_delivery = {report.delivery.delivery_id: report for report in reports}
+    # A delivery may come twice: late from a claim that was lost, and from the one after it.
+    by_claim = {(r.delivery.delivery_id, r.delivery.claim_id): r for r in reports}
     for verdict in verdicts:
-        report = by_delivery[verdict.delivery_id]
+        report = by_claim[verdict.delivery_id, verdict.claim_id]
         yield attempt_line(report, verdict, max_attempts[report.delivery.channel])
 
 
 async def release(
-    session: db.Session,
+    session: Session,
     me: db.Identity,
     unsent: Outbox[Delivery],
     slots: Slots,
@@ -84,7 +94,7 @@ async def release(
         log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)
 
 
-async def _record(session: db.Session, me: db.Identity, reports: Sequence[Report]) -> list[Verdict]:
+async def _record(session: Session, me: db.Identity, reports: Sequence[Report]) -> list[Verdict]:
     try:
         return await db.record(session, me, reports, anyio.current_time())
     except DatabaseUnavailable:
@@ -93,7 +103,7 @@ async def _record(session: db.Session, me: db.Identity, reports: Sequence[Report
         return await _record_apart(session, me, reports, error)
 
 
-async def _pause(session: db.Session, me: db.Identity, faults: Sequence[Report]) -> None:
+async def _pause(session: Session, me: db.Identity, faults: Sequence[Report]) -> None:
     """Pause the channel loudly and give the deliveries back: our own fault is no attempt."""
     for channel in {report.delivery.channel for report in faults}:
         details = [r.outcome.detail for r in faults if r.delivery.channel == channel]
@@ -105,15 +115,22 @@ async def _pause(session: db.Session, me: db.Identity, faults: Sequence[Report])
 
 
 def _bare(report: Report) -> Report:
-    """Leave out the words: they are the only part of a report that a database can refuse."""
-    outcome = replace(report.outcome, detail="the evidence could not be stored", response=None)
+    """Leave out the evidence: it is the part of a report that a database can refuse."""
+    outcome = replace(
+        report.outcome,
+        detail="the evidence could not be stored",
+        status_code=None,
+        response=None,
+    )
     if isinstance(outcome, Succeeded):
         outcome = replace(outcome, provider_message_id=None)
+    if isinstance(outcome, Temporary | Throttled):
+        outcome = replace(outcome, retry_after=None)
     return report._replace(outcome=outcome)
 
 
 async def _record_apart(
-    session: db.Session, me: db.Identity, reports: Sequence[Report], error: Exception
+    session: Session, me: db.Identity, reports: Sequence[Report], error: Exception
 ) -> list[Verdict]:
     """One report that the database refuses must not keep the others from being recorded."""
     log.error(Event.RECORD_FAILED, reports=len(reports), exc_info=error)

@@ -13,6 +13,7 @@ from chimewayd.errors import DatabaseUnavailable
 from chimewayd.log import Event
 from chimewayd.models import Lost
 from chimewayd.outage import Outage
+from chimewayd.session import Session
 
 SWEEP_SECONDS = 5.0
 LIMIT = 100
@@ -28,7 +29,7 @@ EVER = timedelta(days=365 * 200)
 log = structlog.get_logger()
 
 
-async def sweep(session: db.Session, outage: Outage) -> None:
+async def sweep(session: Session, outage: Outage) -> None:
     """Sweep at once and then for ever."""
     since = EVER
     unserved: set[str] = set()
@@ -38,7 +39,7 @@ async def sweep(session: db.Session, outage: Outage) -> None:
         await anyio.sleep(SWEEP_SECONDS)
 
 
-async def _sweep(session: db.Session, since: timedelta, unserved: set[str]) -> None:
+async def _sweep(session: Session, since: timedelta, unserved: set[str]) -> None:
     try:
         while lost := await db.rescue(session, LIMIT):
             _say_lost(lost)

@@ -3,9 +3,11 @@
 Each test has the queue to itself; whatever is due on a channel is what `claim` returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeAlias, assert_never
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, assert_never
 from uuid import UUID
 
 import anyio
@@ -32,61 +34,9 @@ POLICY: dict[str, Any] = {
 }
 """A channel whose waits are exact: 30 s, 60 s, 120 s …"""
 
-BROKEN_INVARIANTS = """
-with jobs as (
-  select j.delivery_id, count(*) as count from chimeway.jobs as j group by j.delivery_id
-),
-attempts as (
-  select a.delivery_id, array_agg(a.attempt_number order by a.attempt_number) as numbers
-  from chimeway.delivery_attempts as a
-  group by a.delivery_id
-),
-flying as (
-  select d.claim_id, count(*) as count
-  from chimeway.deliveries as d
-  where d.status = 'dispatched'
-  group by d.claim_id
-)
-select format('%s is %s and has %s jobs', d.id, d.status, coalesce(j.count, 0))
-from chimeway.deliveries as d
-left join jobs as j on j.delivery_id = d.id
-where coalesce(j.count, 0) <> case when d.status in ('pending', 'failed') then 1 else 0 end
-union all
-select format('a job of %s, which does not exist', j.delivery_id)
-from jobs as j
-where not exists (select from chimeway.deliveries as d where d.id = j.delivery_id)
-union all
-select format('%s is dispatched under claim %s, which does not list it', d.id, d.claim_id)
-from chimeway.deliveries as d
-where d.status = 'dispatched' and not exists (
-  select from chimeway.claims as k where k.id = d.claim_id and d.id = any (k.delivery_ids))
-union all
-select format('claim %s counts %s open, of %s', k.id, k.open_count, coalesce(f.count, 0))
-from chimeway.claims as k
-left join flying as f on f.claim_id = k.id
-where k.open_count <> coalesce(f.count, 0)
-union all
-select format('%s is %s with %s attempts numbered %s', d.id, d.status, d.attempt_count, a.numbers)
-from chimeway.deliveries as d
-left join attempts as a on a.delivery_id = d.id
-where coalesce(a.numbers, '{}') <> array(select generate_series(
-  1, d.attempt_count - case when d.status = 'dispatched' then 1 else 0 end))
-union all
-select format('%s succeeded %s times in series %s', a.delivery_id, count(*), a.series)
-from chimeway.delivery_attempts as a
-where a.outcome = 'succeeded'
-group by a.delivery_id, a.series
-having count(*) > 1
-union all
-select format('tallies are wrong by %s for %s on %s', sum(t.count), t.status, t.channel)
-from (
-  select channel, status, count from chimeway.tallies
-  union all
-  select channel, status, -1 from chimeway.deliveries where finished_at is not null
-) as t
-group by t.channel, t.status
-having sum(t.count) <> 0
-"""
+BROKEN_INVARIANTS = (Path(__file__).parent / "sql" / "broken_invariants.sql").read_text()
+
+T = TypeVar("T")
 
 
 async def configure(connection: Connection, name: str = "email", **policy: Any) -> None:
@@ -146,8 +96,8 @@ async def record(
 ) -> Verdict:
     """Record one call; `report` may name any other parameter of chimeway.record, unprefixed."""
     said = {
-        "started_ago": 0.2,
-        "finished_ago": 0.1,
+        "started_ago": 0.0,
+        "finished_ago": 0.0,
         "detail": None,
         "status_code": None,
         "response": None,
@@ -171,12 +121,11 @@ async def record_all(
     """Record a batch in one call; return its verdicts by delivery."""
     nothing = [None] * len(endings)
     rows = await connection.fetch(
-        "select * from chimeway.record('d1', $1, $2, $3, $4, $5, $6, $7, $6, $6, $8)",
+        "select * from chimeway.record('d1', $1, $2, $3, $4, $4, $5, $6, $5, $5, $7)",
         [delivery.delivery_id for delivery, _ in endings],
         [delivery.claim_id for delivery, _ in endings],
         [kind for _, kind in endings],
-        [0.2] * len(endings),
-        [0.1] * len(endings),
+        [0.0] * len(endings),
         *[nothing] * 3,
     )
     verdicts = [Verdict._make(row) for row in rows]
@@ -255,11 +204,26 @@ async def move_clock(connection: Connection, offset: timedelta) -> None:
     )
 
 
-async def until_blocked(observer: Connection, pid: int) -> None:
-    """Wait until the session with this backend pid waits for a lock that another one holds."""
-    with anyio.fail_after(BLOCKED_WITHIN_SECONDS):
-        while not await observer.fetchval("select cardinality(pg_blocking_pids($1)) > 0", pid):
-            await anyio.lowlevel.checkpoint()
+@asynccontextmanager
+async def blocked(
+    observer: Connection, waiter: Connection, call: Callable[[], Awaitable[T]]
+) -> AsyncIterator[list[T]]:
+    """Start a call on `waiter`; enter the body when it waits for a lock that another one holds.
+
+    Its answer is in the list after the body.
+    """
+    answers: list[T] = []
+    pid = waiter.get_server_pid()
+
+    async def run() -> None:
+        answers.append(await call())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        with anyio.fail_after(BLOCKED_WITHIN_SECONDS):
+            while not await observer.fetchval("select cardinality(pg_blocking_pids($1)) > 0", pid):
+                await anyio.lowlevel.checkpoint()
+        yield answers
 
 
 async def check_invariants(connection: Connection) -> None:

@@ -1,234 +1,145 @@
 """The matrix of state and function, computed from a real database and kept in ARCHITECTURE.md.
 
-`.venv/bin/python tests/transitions.py` writes the computed matrix into ARCHITECTURE.md.
+`.venv/bin/python tests/transitions.py` computes it and writes it there.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
+from uuid import UUID
 
 import anyio
 import asyncpg
 import databases
-from engine import (
-    LEASE,
-    Connection,
-    check_invariants,
-    claim,
-    configure,
-    insert,
-    jobs_of,
-    look,
-    operate,
-    record,
-)
+from engine import Connection, check_invariants, configure, jobs_of, look
 from frozen_clock import START, freeze, set_clock
+from trials import RETRY_AT, STATES, TRIALS, Trial, bring_to, state_of
 
 from chimewayd import migrate
-from chimewayd.models import Delivery, Status
 
 DOCUMENT = Path(__file__).parents[1] / "ARCHITECTURE.md"
 BEGIN, END = "<!-- transitions:begin -->", "<!-- transitions:end -->"
-OTHERS = "every other state"
+OTHERS_AT_LEAST = 5
 
 Matrix: TypeAlias = Mapping[str, Mapping[str, str]]
 """The result by function and state."""
 
-SCHEDULED_AT = START + timedelta(hours=1)
-RETRY_AT = START + timedelta(seconds=30)
-EXPIRES_AT = START + timedelta(days=1)
-REASON = "no longer wanted"
+HEAD = """
+### Every state, every function
 
-STATES = (
-    "pending",
-    "pending, due later",
-    "pending, held",
-    "dispatched",
-    "dispatched, cancel requested",
-    "failed",
-    "failed, due later",
-    "failed, held",
-    "succeeded",
-    "suppressed",
-    "cancelled",
-)
+Computed from a database by `.venv/bin/python tests/transitions.py`, which also writes it here.
+`tests/sql/test_transition_matrix.py` keeps it true, and says the same in its own words.
+`NC002` is a refusal; after a colon stands the reason, or what the function said.
+Only roles keep anyone from an `update` of a row that is not terminal.
 
-
-class Subject(NamedTuple):
-    """A delivery in one of STATES, and what its daemons believe to hold."""
-
-    delivery_id: Any
-    earlier: Delivery
-    """A claim that was given back."""
-    latest: Delivery
-    """The last claim: the token of the row while it is dispatched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One row of the matrix: a call, and the circumstances it meets."""
-
-    call: Callable[[Connection, Subject], Awaitable[str | None]]
-    """Makes the call; returns what it said, if it says anything."""
-    at: datetime = RETRY_AT
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    given: str = "select"
-    """SQL that makes the circumstances."""
-
-
-async def bring_to(connection: Connection, state: str) -> Subject:
-    """Bring a new delivery into a state by the functions that lead there."""
-    scheduled_at = SCHEDULED_AT if state == "pending, due later" else START
-    delivery_id = await insert(connection, scheduled_at=scheduled_at, expires_at=EXPIRES_AT)
-    if scheduled_at > START:
-        never_claimed = Delivery._make([delivery_id, 0, *[None] * (len(Delivery._fields) - 2)])
-        return Subject(delivery_id, never_claimed, never_claimed)
-
-    (earlier,) = await claim(connection)
-    await give_back(connection, earlier)
-    status, _, circumstance = state.partition(", ")
-    if status in {Status.PENDING, Status.SUPPRESSED}:
-        latest = earlier
-    else:
-        (latest,) = await claim(connection)
-
-    endings = {"failed": "temporary", "succeeded": "succeeded", "cancelled": "permanent"}
-    if status in endings:
-        await record(connection, latest, endings[status])
-    elif status == Status.SUPPRESSED:
-        await operate(connection, "suppress", delivery_id, REASON, "ops")
-    if circumstance == "held":
-        await operate(connection, "hold", delivery_id, REASON, "ops")
-    elif circumstance == "cancel requested":
-        await operate(connection, "cancel", delivery_id, REASON, "ops")
-    return Subject(delivery_id, earlier, latest)
-
-
-async def state_of(connection: Connection, delivery_id: Any) -> str:
-    """Name the state a delivery is in, in the words of STATES, and why it ended."""
-    row, jobs = await look(connection, delivery_id), await jobs_of(connection, delivery_id)
-    now = await connection.fetchval("select chimeway.clock()")
-    state: str = row["status"]
-    if row["suppression_reason"]:
-        return f"{state}: {row['suppression_reason']}"
-    if row["requested_status"]:
-        verb = "cancel" if row["requested_status"] == Status.CANCELLED else "suppress"
-        return f"{state}, {verb} requested"
-    for job in jobs:
-        if job["due"] == "infinity":
-            return f"{state}, held"
-        if job["due"] != "-infinity" and job["due_at"] > now:
-            return f"{state}, due later"
-    return state
-
-
-async def give_back(connection: Connection, delivery: Delivery) -> None:
-    await connection.execute(
-        "select chimeway.release_unsent('d1', $1, $2, 'stopping')",
-        [delivery.delivery_id],
-        [delivery.claim_id],
-    )
-
-
-def recording(kind: str) -> Callable[[Connection, Subject], Awaitable[str]]:
-    async def call(connection: Connection, subject: Subject) -> str:
-        return (await record(connection, subject.latest, kind)).verdict
-
-    return call
-
-
-def operating(verb: str, *arguments: Any) -> Callable[[Connection, Subject], Awaitable[str]]:
-    async def call(connection: Connection, subject: Subject) -> str:
-        answer = await operate(connection, verb, subject.delivery_id, *arguments)
-        message: str = answer["message"]
-        return message
-
-    return call
-
-
-def executing(statement: str) -> Callable[[Connection, Subject], Awaitable[None]]:
-    async def call(connection: Connection, _: Subject) -> None:
-        await connection.execute(statement)
-
-    return call
-
-
-async def claiming(connection: Connection, _: Subject) -> None:
-    await claim(connection)
-
-
-async def recording_stale(connection: Connection, subject: Subject) -> str:
-    return (await record(connection, subject.earlier, "succeeded")).verdict
-
-
-async def releasing(connection: Connection, subject: Subject) -> None:
-    await give_back(connection, subject.latest)
-
-
-async def releasing_stale(connection: Connection, subject: Subject) -> None:
-    await give_back(connection, subject.earlier)
-
-
-LATE = EXPIRES_AT + timedelta(days=1)
-LEASE_OVER = START + LEASE
-LAST = {"max_attempts": 1}
-HOLD = {"on_uncertain": "hold"}
-RESCUE = executing("select chimeway.rescue(10)")
-EXPIRE = executing("select chimeway.expire('-infinity', 10)")
-BY_OWNER = """
-update chimeway.deliveries
-set status = 'pending', claim_id = null, finished_at = null, suppression_reason = null
+| function | from | to |
+|---|---|---|
 """
 
-TRIALS: dict[str, Trial] = {
-    "claim": Trial(claiming, at=START),
-    "claim, channel paused": Trial(
-        claiming, given="select chimeway.pause_channel('email', 'maintenance', 'ops')"
-    ),
-    "claim, after expires_at": Trial(claiming, at=LATE),
-    "claim, recipient suppressed": Trial(
-        claiming,
-        given="insert into chimeway.suppressions (recipient, actor)"
-        " values ('ada@example.org', 'ops')",
-    ),
-    "claim, channel disabled": Trial(
-        claiming, given="update chimeway.channels set enabled = false"
-    ),
-    **{
-        f"record {kind}": Trial(recording(kind))
-        for kind in ("succeeded", "temporary", "throttled", "permanent", "bounced")
-    },
-    "record temporary, last attempt": Trial(recording("temporary"), policy=LAST),
-    "record temporary, retry beyond max_age": Trial(
-        recording("temporary"), policy={"max_age": timedelta(seconds=45)}
-    ),
-    **{
-        f"record {kind}, on_uncertain {policy}": Trial(
-            recording(kind), policy={"on_uncertain": policy}
-        )
-        for kind in ("uncertain", "timeout_after_send")
-        for policy in ("retry", "hold")
-    },
-    "record timeout, on_uncertain hold": Trial(recording("timeout"), policy=HOLD),
-    "record unclassified": Trial(recording("unclassified")),
-    "record unclassified, last attempt": Trial(recording("unclassified"), policy=LAST),
-    "record succeeded, stale token": Trial(recording_stale),
-    "release_unsent": Trial(releasing),
-    "release_unsent, stale token": Trial(releasing_stale),
-    "rescue, lease running": Trial(RESCUE),
-    "rescue": Trial(RESCUE, at=LEASE_OVER),
-    "rescue, on_uncertain hold": Trial(RESCUE, at=LEASE_OVER, policy=HOLD),
-    "rescue, last attempt": Trial(RESCUE, at=LEASE_OVER, policy=LAST),
-    "expire, before expires_at": Trial(EXPIRE),
-    "expire": Trial(EXPIRE, at=LATE),
-    "cancel": Trial(operating("cancel", REASON, "ops")),
-    "suppress": Trial(operating("suppress", REASON, "ops")),
-    "replay": Trial(operating("replay", "ops")),
-    "replay, force": Trial(operating("replay", "ops", True)),  # noqa: FBT003 - SQL's own parameter
-    "hold": Trial(operating("hold", REASON, "ops")),
-    "release": Trial(operating("release", "ops")),
-    "update by the owner": Trial(executing(BY_OWNER)),
-}
+
+async def compute(connection: Connection) -> Matrix:
+    """Try every function in every state, in an empty database that is left empty."""
+    return {
+        function: {state: await outcome(connection, state, trial) for state in STATES}
+        for function, trial in TRIALS.items()
+    }
+
+
+async def outcome(connection: Connection, state: str, trial: Trial) -> str:
+    """Return the new state, "unchanged" and what the function said, or the SQLSTATE."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await freeze(connection)
+        await configure(connection)
+        return await _try(connection, state, trial)
+    finally:
+        await transaction.rollback()
+
+
+async def _try(connection: Connection, state: str, trial: Trial) -> str:
+    subject = await bring_to(connection, state)
+    assert (await state_of(connection, subject.delivery_id)).partition(":")[0] == state
+    await configure(connection, **trial.policy)
+    await connection.execute(trial.given)
+    await set_clock(connection, moment(state, trial))
+    before = await _stored(connection, subject.delivery_id)
+
+    try:
+        async with connection.transaction():
+            said = await trial.call(connection, subject)
+    except asyncpg.PostgresError as refusal:
+        return refusal.sqlstate
+
+    if not trial.breaks_invariants:
+        await check_invariants(connection)
+    if await _stored(connection, subject.delivery_id) == before:
+        return f"unchanged: {said}" if said else "unchanged"
+    return await state_of(connection, subject.delivery_id)
+
+
+def moment(state: str, trial: Trial) -> datetime:
+    """Say when to call: a second later, so that even a call that leaves all else alone shows."""
+    return max(trial.at, RETRY_AT if state == "failed" else START) + timedelta(seconds=1)
+
+
+async def _stored(connection: Connection, delivery_id: UUID) -> list[asyncpg.Record]:
+    return [await look(connection, delivery_id), *await jobs_of(connection, delivery_id)]
+
+
+def render(matrix: Matrix) -> str:
+    """Write the matrix as a Markdown section: a row for each result of functions that agree."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for function, results in matrix.items():
+        alike[tuple(results.values())].append(_quoted(function))
+    rows = []
+    for outcomes, functions in alike.items():
+        cell = " · ".join(functions)
+        for result, states in _by_result(outcomes).items():
+            rows.append(f"| {cell} | {states} | {result} |")
+            cell = ""
+    return HEAD + "\n".join(rows) + "\n\n"
+
+
+def _quoted(function: str) -> str:
+    name, comma, circumstance = function.partition(", ")
+    return f"`{name}`{comma}{circumstance}"
+
+
+def _by_result(outcomes: Sequence[str]) -> dict[str, str]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for state, result in zip(STATES, outcomes, strict=True):
+        groups[result].append(state)
+    if len(groups) == 1:
+        return {outcomes[0]: "every state"}
+    *_, largest = sorted(groups, key=lambda result: len(groups[result]))
+    others = len(groups[largest]) >= OTHERS_AT_LEAST and groups.pop(largest)
+    named = {result: " · ".join(states) for result, states in groups.items()}
+    return named | ({largest: "every other state"} if others else {})
+
+
+def replaced(document: str, matrix: Matrix) -> str:
+    """Return the document with this matrix between the markers."""
+    head, tail = document.index(BEGIN) + len(BEGIN), document.index(END)
+    return f"{document[:head]}\n{render(matrix)}{document[tail:]}"
+
+
+async def main() -> None:
+    """Compute the matrix in a database of its own and write it into the document."""
+    server = databases.choose(os.environ, databases.docker_answers)
+    with databases.running(server, os.environ) as postgres:
+        async with databases.database(postgres.dsn) as name:
+            connection = await asyncpg.connect(databases.with_database(postgres.dsn, name))
+            try:
+                await migrate.apply(connection)
+                matrix = await compute(connection)
+            finally:
+                await connection.close()
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text("utf-8"), matrix), "utf-8")
+
+
+if __name__ == "__main__":
+    anyio.run(main)

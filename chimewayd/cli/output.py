@@ -26,10 +26,8 @@ def emit(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201 - this is where commands print
     except BrokenPipeError as error:
-        drop_stdout()
         raise click.exceptions.Exit(READER_GONE) from error
     except OSError as error:
-        drop_stdout()
         raise ChimewaydError(f"cannot write the output: {error.strerror}") from error
 
 

@@ -90,10 +90,10 @@ async def database(settings: "Settings") -> "AsyncIterator[asyncpg.Connection]":
     """
     import asyncpg
 
-    from chimewayd import db
+    from chimewayd import session
     from chimewayd.errors import DatabaseUnavailable, TryAgain
 
-    connection = await db.connect(settings.dsn.get_secret_value())
+    connection = await session.connect(settings.dsn.get_secret_value())
     try:
         yield connection
         await connection.close(timeout=GOODBYE_SECONDS)
@@ -104,8 +104,8 @@ async def database(settings: "Settings") -> "AsyncIterator[asyncpg.Connection]":
         asyncpg.exceptions.ReadOnlySQLTransactionError,
         asyncpg.exceptions.TransactionRollbackError,
     ) as error:
-        raise TryAgain(f"{db.describe_error(error)}: try again later") from error
-    except db.NOT_NOW as error:
-        raise DatabaseUnavailable(f"lost the database: {db.describe_error(error)}") from error
+        raise TryAgain(f"{session.describe_error(error)}: try again later") from error
+    except session.NOT_NOW as error:
+        raise DatabaseUnavailable(f"lost the database: {session.describe_error(error)}") from error
     finally:
         connection.terminate()

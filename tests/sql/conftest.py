@@ -26,6 +26,9 @@ delete from chimeway.tallies;
 select setval('chimeway.bell_rung', nextval('chimeway.bell_armed'));
 """
 
+SETTINGS = {"lock_timeout": "10s"}
+"""A session that waits for a lock which its own test holds must not hang the run."""
+
 
 @pytest.fixture(scope="session")
 async def sql_dsn(postgres: databases.Postgres, template_database: str) -> AsyncIterator[str]:
@@ -37,7 +40,7 @@ async def sql_dsn(postgres: databases.Postgres, template_database: str) -> Async
 @pytest.fixture(scope="session")
 async def sql_session(sql_dsn: str) -> AsyncIterator[Connection]:
     """The session that most tests share."""
-    connection = await asyncpg.connect(sql_dsn)
+    connection = await asyncpg.connect(sql_dsn, server_settings=SETTINGS)
     try:
         yield connection
     finally:
@@ -68,7 +71,7 @@ async def connect(
     async with AsyncExitStack() as stack:
 
         async def open_connection() -> Connection:
-            connection = await asyncpg.connect(sql_dsn)
+            connection = await asyncpg.connect(sql_dsn, server_settings=SETTINGS)
             stack.push_async_callback(connection.close)
             return connection
 

@@ -87,7 +87,7 @@ def short(value: object) -> str:
 @pytest.mark.parametrize(("column", "value"), REFUSED, ids=short)
 async def test_value_against_a_rule_is_refused_by_name(
     connection: Connection, column: str, value: Any
-):
+) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=rf"chimeway\.deliveries\.{column}: must"):
         await insert(connection, **{column: value})
 
@@ -95,7 +95,7 @@ async def test_value_against_a_rule_is_refused_by_name(
 @pytest.mark.parametrize(("column", "value"), OURS, ids=short)
 async def test_column_of_chimeways_own_is_refused_by_name(
     connection: Connection, column: str, value: Any
-):
+) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="by chimeway only") as refused:
         await insert(connection, **{column: value})
 
@@ -116,7 +116,7 @@ async def test_column_of_chimeways_own_is_refused_by_name(
 )
 async def test_row_that_contradicts_itself_is_refused_by_a_named_check(
     connection: Connection, column: str, value: Any
-):
+) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=r"_(is_known|exactly_wh)"):
         await insert(connection, **{column: value})
 
@@ -124,19 +124,19 @@ async def test_row_that_contradicts_itself_is_refused_by_a_named_check(
 @pytest.mark.parametrize(("column", "value"), ACCEPTED, ids=short)
 async def test_value_at_the_edge_of_a_rule_is_accepted(
     connection: Connection, column: str, value: Any
-):
+) -> None:
     delivery_id = await insert(connection, **{column: value})
 
     assert (await look(connection, delivery_id))[column] == value
 
 
 @pytest.mark.parametrize("column", ["channel", "recipient", "payload"])
-async def test_missing_value_is_refused(connection: Connection, column: str):
+async def test_missing_value_is_refused(connection: Connection, column: str) -> None:
     with pytest.raises(asyncpg.NotNullViolationError, match=column):
         await insert(connection, **{column: None})
 
 
-async def test_position_cannot_be_chosen(connection: Connection):
+async def test_position_cannot_be_chosen(connection: Connection) -> None:
     with pytest.raises(asyncpg.GeneratedAlwaysError, match="position"):
         await insert(connection, position=1)
 
@@ -144,14 +144,14 @@ async def test_position_cannot_be_chosen(connection: Connection):
 @pytest.mark.parametrize(
     ("column", "value"), [("recipient", "a\0b"), ("payload", '{"text": "a\\u0000b"}')]
 )
-async def test_nul_character_is_refused(connection: Connection, column: str, value: str):
+async def test_nul_character_is_refused(connection: Connection, column: str, value: str) -> None:
     with pytest.raises(
         (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
     ):
         await insert(connection, **{column: value})
 
 
-async def test_one_bad_row_refuses_its_statement_whole(connection: Connection):
+async def test_one_bad_row_refuses_its_statement_whole(connection: Connection) -> None:
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await connection.execute(
             "insert into chimeway.deliveries (channel, recipient, payload) "

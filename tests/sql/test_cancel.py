@@ -31,7 +31,9 @@ async def channel(unchecked: Connection) -> None:
 
 
 @pytest.mark.parametrize("is_retry", [False, True])
-async def test_cancelled_delivery_is_never_claimed(connection: Connection, *, is_retry: bool):
+async def test_cancelled_delivery_is_never_claimed(
+    connection: Connection, *, is_retry: bool
+) -> None:
     delivery_id = await (ended(connection, "temporary") if is_retry else insert(connection))
 
     await operate(connection, "cancel", delivery_id, WHY, "ops")
@@ -44,7 +46,7 @@ async def test_cancelled_delivery_is_never_claimed(connection: Connection, *, is
     assert await claim(connection) == []
 
 
-async def test_cancel_is_told_in_the_history(connection: Connection):
+async def test_cancel_is_told_in_the_history(connection: Connection) -> None:
     delivery_id = await insert(connection)
 
     await operate(connection, "cancel", delivery_id, WHY, "ada")
@@ -54,7 +56,9 @@ async def test_cancel_is_told_in_the_history(connection: Connection):
 
 
 @pytest.mark.parametrize("kind", ["temporary", "throttled", "timeout", "unclassified"])
-async def test_cancel_during_a_call_ends_it_after_a_failure(connection: Connection, kind: str):
+async def test_cancel_during_a_call_ends_it_after_a_failure(
+    connection: Connection, kind: str
+) -> None:
     delivery = await claim_one(connection)
     answer = await operate(connection, "cancel", delivery.delivery_id, WHY, "ops")
 
@@ -78,7 +82,7 @@ async def test_cancel_during_a_call_ends_it_after_a_failure(connection: Connecti
 )
 async def test_real_outcome_of_the_call_wins_over_the_cancel(
     connection: Connection, kind: str, status: str, reason: str | None
-):
+) -> None:
     delivery = await claim_one(connection)
     await operate(connection, "cancel", delivery.delivery_id, WHY, "ops")
 
@@ -89,7 +93,7 @@ async def test_real_outcome_of_the_call_wins_over_the_cancel(
     assert (row["requested_status"], row["requested_reason"]) == (None, None)
 
 
-async def test_cancel_of_a_held_delivery_takes_it_out_of_the_queue(connection: Connection):
+async def test_cancel_of_a_held_delivery_takes_it_out_of_the_queue(connection: Connection) -> None:
     delivery_id = await insert(connection)
     await operate(connection, "hold", delivery_id, "wait", "ops")
 
@@ -98,7 +102,7 @@ async def test_cancel_of_a_held_delivery_takes_it_out_of_the_queue(connection: C
     assert await jobs_of(connection, delivery_id) == []
 
 
-async def test_last_request_during_a_call_counts(connection: Connection):
+async def test_last_request_during_a_call_counts(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await operate(connection, "cancel", delivery.delivery_id, WHY, "ops")
     await operate(connection, "suppress", delivery.delivery_id, "unsubscribed", "ops")

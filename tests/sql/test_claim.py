@@ -1,4 +1,4 @@
-"""claim: what is due, in order, as far as there are slots; each delivery for one daemon only."""
+"""claim: each delivery for one daemon only, under one token, or not at all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def ids(deliveries: Sequence[Delivery]) -> list[UUID]:
     return [delivery.delivery_id for delivery in deliveries]
 
 
-async def test_claim_returns_all_that_an_attempt_needs(connection: Connection):
+async def test_claim_returns_all_that_an_attempt_needs(connection: Connection) -> None:
     delivery_id = await insert(
         connection,
         payload='{"b": 1, "a": "é"}',
@@ -68,7 +68,7 @@ async def test_claim_returns_all_that_an_attempt_needs(connection: Connection):
     )
 
 
-async def test_claim_dispatches_and_counts_the_attempt(connection: Connection):
+async def test_claim_dispatches_and_counts_the_attempt(connection: Connection) -> None:
     delivery_id = await insert(connection)
 
     (delivery,) = await claim(connection)
@@ -79,11 +79,13 @@ async def test_claim_dispatches_and_counts_the_attempt(connection: Connection):
     assert await jobs_of(connection, delivery_id) == []
 
 
-async def test_claim_leaves_the_channels_attempt_limit_to_the_daemon(connection: Connection):
+async def test_claim_leaves_the_channels_attempt_limit_to_the_daemon(
+    connection: Connection,
+) -> None:
     assert (await claim_one(connection)).max_attempts is None
 
 
-async def test_claim_of_a_retry_goes_on_counting(connection: Connection):
+async def test_claim_of_a_retry_goes_on_counting(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await record(connection, delivery, "temporary")
     await move_clock(connection, timedelta(hours=1))
@@ -95,75 +97,7 @@ async def test_claim_of_a_retry_goes_on_counting(connection: Connection):
     assert (await look(connection, again.delivery_id))["next_attempt_at"] is None
 
 
-async def test_claim_skips_deliveries_that_are_not_due(connection: Connection):
-    later = datetime.now(UTC) + timedelta(hours=1)
-    delivery_id = await insert(connection, scheduled_at=later)
-
-    assert await claim(connection) == []
-
-    await move_clock(connection, timedelta(hours=1, seconds=1))
-    assert ids(await claim(connection)) == [delivery_id]
-
-
-async def test_clock_set_back_does_not_delay_what_was_due_at_once(connection: Connection):
-    delivery_id = await insert(connection)
-    await move_clock(connection, timedelta(hours=-1))
-
-    assert ids(await claim(connection)) == [delivery_id]
-
-
-async def test_claim_takes_priority_then_due_time_then_insertion(connection: Connection):
-    now = datetime.now(UTC)
-    last = await insert(connection, priority=5)
-    late = await insert(connection, scheduled_at=now + timedelta(minutes=2))
-    early = await insert(connection, scheduled_at=now + timedelta(minutes=1))
-    first, second = await insert(connection), await insert(connection)
-    urgent = await insert(connection, priority=-5, scheduled_at=now + timedelta(minutes=3))
-    await move_clock(connection, timedelta(minutes=5))
-
-    claimed = [ids(await claim(connection, slots=1))[0] for _ in range(6)]
-
-    assert claimed == [urgent, first, second, early, late, last]
-
-
-async def test_rows_of_a_claim_come_in_order(connection: Connection):
-    expected = [await insert(connection, priority=p) for p in (-1, 0, 0, 7)]
-
-    assert ids(await claim(connection)) == expected
-
-
-async def test_claim_keeps_within_the_slots_of_each_channel(connection: Connection):
-    await configure(connection, "sms")
-    for channel in ("email", "sms"):
-        for priority in (0, 0, 1, 2):
-            await insert(connection, channel=channel, priority=priority)
-
-    claimed = await claim(connection, "email", "sms", slots=[3, 2])
-
-    assert [d.channel for d in claimed].count("email") == 3
-    assert [d.channel for d in claimed].count("sms") == 2
-
-
-async def test_claim_keeps_within_its_limit(connection: Connection):
-    await configure(connection, "sms")
-    for channel in ("email", "sms"):
-        await insert(connection, channel=channel)
-        await insert(connection, channel=channel)
-
-    claimed = await claim(connection, "email", "sms", limit=3)
-
-    assert [d.channel for d in claimed] == ["email", "email", "sms"]
-
-
-async def test_full_channel_does_not_block_another(connection: Connection):
-    await configure(connection, "sms")
-    await insert(connection)
-    text = await insert(connection, channel="sms", priority=9)
-
-    assert ids(await claim(connection, "email", "sms", slots=[0, 1])) == [text]
-
-
-async def test_claim_passes_over_a_paused_channel(connection: Connection):
+async def test_claim_passes_over_a_paused_channel(connection: Connection) -> None:
     delivery_id = await insert(connection)
     await operate(connection, "pause_channel", "email", "relay down", "ops")
     assert await claim(connection) == []
@@ -173,20 +107,22 @@ async def test_claim_passes_over_a_paused_channel(connection: Connection):
     assert ids(await claim(connection)) == [delivery_id]
 
 
-async def test_claim_passes_over_a_channel_that_nobody_configured(connection: Connection):
+async def test_claim_passes_over_a_channel_that_nobody_configured(connection: Connection) -> None:
     await insert(connection, channel="fax")
 
     assert await claim(connection, "fax") == []
 
 
-async def test_claim_passes_over_channels_it_was_not_asked_for(connection: Connection):
+async def test_claim_passes_over_channels_it_was_not_asked_for(connection: Connection) -> None:
     await configure(connection, "sms")
     await insert(connection, channel="sms")
 
     assert await claim(connection, "email") == []
 
 
-async def test_claim_skips_what_another_one_is_taking(connection: Connection, other: Connection):
+async def test_claim_skips_what_another_one_is_taking(
+    connection: Connection, other: Connection
+) -> None:
     first, second = await insert(connection), await insert(connection)
 
     async with other.transaction():
@@ -196,7 +132,7 @@ async def test_claim_skips_what_another_one_is_taking(connection: Connection, ot
 
 async def test_claim_that_is_rolled_back_leaves_its_deliveries_to_others(
     connection: Connection, other: Connection
-):
+) -> None:
     delivery_id = await insert(connection)
     transaction = other.transaction()
     await transaction.start()
@@ -208,7 +144,7 @@ async def test_claim_that_is_rolled_back_leaves_its_deliveries_to_others(
     assert (delivery.delivery_id, delivery.attempt_number) == (delivery_id, 1)
 
 
-async def test_claims_row_says_who_holds_what_and_until_when(connection: Connection):
+async def test_claims_row_says_who_holds_what_and_until_when(connection: Connection) -> None:
     expected = {await insert(connection) for _ in range(3)}
 
     claimed = await claim(connection, lease=LEASE, daemon_id=7)
@@ -222,7 +158,7 @@ async def test_claims_row_says_who_holds_what_and_until_when(connection: Connect
     assert row["expires_at"] - row["claimed_at"] == LEASE
 
 
-async def test_claim_ids_are_never_used_again(connection: Connection):
+async def test_claim_ids_are_never_used_again(connection: Connection) -> None:
     tokens = []
     for _ in range(3):
         delivery = await claim_one(connection)
@@ -233,7 +169,9 @@ async def test_claim_ids_are_never_used_again(connection: Connection):
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in ("pending", "failed")])
-async def test_delivery_that_does_not_wait_is_never_claimed(connection: Connection, status: Status):
+async def test_delivery_that_does_not_wait_is_never_claimed(
+    connection: Connection, status: Status
+) -> None:
     delivery_id = await delivery_in(connection, status)
     before = await look(connection, delivery_id)
     await move_clock(connection, timedelta(days=7))
@@ -243,7 +181,9 @@ async def test_delivery_that_does_not_wait_is_never_claimed(connection: Connecti
     assert await look(connection, delivery_id) == before
 
 
-async def test_stray_job_of_a_terminal_delivery_is_swept_up_without_a_call(connection: Connection):
+async def test_stray_job_of_a_terminal_delivery_is_swept_up_without_a_call(
+    connection: Connection,
+) -> None:
     delivery_id = await delivery_in(connection, Status.SUCCEEDED)
     before = await look(connection, delivery_id)
     await connection.execute(
@@ -257,7 +197,7 @@ async def test_stray_job_of_a_terminal_delivery_is_swept_up_without_a_call(conne
     assert await look(connection, delivery_id) == before
 
 
-async def test_claim_of_nothing_writes_nothing(connection: Connection):
+async def test_claim_of_nothing_writes_nothing(connection: Connection) -> None:
     await insert(connection, scheduled_at=datetime.now(UTC) + timedelta(hours=1))
     token = await connection.fetchval("select last_value from chimeway.claim_ids")
 
@@ -271,7 +211,7 @@ async def test_claim_of_nothing_writes_nothing(connection: Connection):
 
 
 @pytest.mark.parametrize("arm", [True, False])
-async def test_claim_arms_the_bell_if_asked(connection: Connection, arm: bool):  # noqa: FBT001 - a parameter
+async def test_claim_arms_the_bell_if_asked(connection: Connection, arm: bool) -> None:
     before = await connection.fetchval("select last_value from chimeway.bell_armed")
 
     await claim(connection, arm=arm)
@@ -280,7 +220,7 @@ async def test_claim_arms_the_bell_if_asked(connection: Connection, arm: bool): 
     assert armed == before + (1 if arm else 0)
 
 
-async def test_held_delivery_is_claimed_only_after_its_release(connection: Connection):
+async def test_held_delivery_is_claimed_only_after_its_release(connection: Connection) -> None:
     delivery_id = await insert(connection)
     await operate(connection, "hold", delivery_id, "wait", "ops")
     assert await claim(connection) == []

@@ -39,7 +39,7 @@ async def suppress(connection: Connection, **columns: Any) -> None:
     )
 
 
-async def test_expired_delivery_is_cancelled_without_an_attempt(connection: Connection):
+async def test_expired_delivery_is_cancelled_without_an_attempt(connection: Connection) -> None:
     delivery_id = await insert(connection, expires_at=datetime.now(UTC) - timedelta(seconds=1))
 
     assert await claim(connection) == []
@@ -54,7 +54,7 @@ async def test_expired_delivery_is_cancelled_without_an_attempt(connection: Conn
     assert await jobs_of(connection, delivery_id) == []
 
 
-async def test_expired_retry_keeps_the_attempts_it_had(connection: Connection):
+async def test_expired_retry_keeps_the_attempts_it_had(connection: Connection) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=5)
     delivery_id = await ended(connection, "temporary", expires_at=soon)
     await move_clock(connection, timedelta(minutes=6))
@@ -66,7 +66,7 @@ async def test_expired_retry_keeps_the_attempts_it_had(connection: Connection):
     assert row["attempt_count"] == 1
 
 
-async def test_delivery_that_expires_later_is_sent(connection: Connection):
+async def test_delivery_that_expires_later_is_sent(connection: Connection) -> None:
     await insert(connection, expires_at=datetime.now(UTC) + timedelta(minutes=1))
 
     assert len(await claim(connection)) == 1
@@ -79,7 +79,7 @@ async def test_delivery_that_expires_later_is_sent(connection: Connection):
 )
 async def test_suppressed_recipient_is_not_called(
     connection: Connection, suppression: dict[str, Any]
-):
+) -> None:
     await suppress(connection, **suppression)
     delivery_id = await insert(connection, tenant_id="acme")
 
@@ -107,14 +107,16 @@ async def test_suppressed_recipient_is_not_called(
 )
 async def test_suppression_of_something_else_does_not_matter(
     connection: Connection, suppression: dict[str, Any]
-):
+) -> None:
     await suppress(connection, **suppression)
     await insert(connection, tenant_id="acme")
 
     assert len(await claim(connection)) == 1
 
 
-async def test_suppressed_recipient_does_not_stop_the_others_of_the_batch(connection: Connection):
+async def test_suppressed_recipient_does_not_stop_the_others_of_the_batch(
+    connection: Connection,
+) -> None:
     await suppress(connection)
     await insert(connection)
     expired = await insert(
@@ -129,7 +131,7 @@ async def test_suppressed_recipient_does_not_stop_the_others_of_the_batch(connec
     assert await connection.fetchval("select open_count from chimeway.claims") == 1
 
 
-async def test_suppression_with_a_reason_of_its_own_passes_it_on(connection: Connection):
+async def test_suppression_with_a_reason_of_its_own_passes_it_on(connection: Connection) -> None:
     await connection.execute(
         "insert into chimeway.suppressions (recipient, reason, actor) "
         "values ('ada@example.org', 'unsubscribed', 'ada')"
@@ -141,7 +143,7 @@ async def test_suppression_with_a_reason_of_its_own_passes_it_on(connection: Con
     assert (await look(connection, delivery_id))["suppression_reason"] == "unsubscribed"
 
 
-async def test_disabled_channel_suppresses_what_waits_on_it(connection: Connection):
+async def test_disabled_channel_suppresses_what_waits_on_it(connection: Connection) -> None:
     await connection.execute("update chimeway.channels set enabled = false")
     delivery_id = await insert(connection)
 
@@ -151,7 +153,9 @@ async def test_disabled_channel_suppresses_what_waits_on_it(connection: Connecti
     assert (row["status"], row["suppression_reason"]) == ("suppressed", "channel_disabled")
 
 
-async def test_delivery_that_expired_and_is_refused_counts_as_expired(connection: Connection):
+async def test_delivery_that_expired_and_is_refused_counts_as_expired(
+    connection: Connection,
+) -> None:
     await suppress(connection)
     delivery_id = await insert(connection, expires_at=datetime.now(UTC) - timedelta(seconds=1))
 

@@ -16,7 +16,7 @@ async def channel(connection: Connection) -> dict[str, Any]:
     return dict(row)
 
 
-async def test_new_channel_has_the_policy_and_is_open(connection: Connection):
+async def test_new_channel_has_the_policy_and_is_open(connection: Connection) -> None:
     await configure(connection, max_age=timedelta(days=2))
 
     row = await channel(connection)
@@ -25,7 +25,7 @@ async def test_new_channel_has_the_policy_and_is_open(connection: Connection):
     assert (row["enabled"], row["paused_at"]) == (True, None)
 
 
-async def test_new_configuration_replaces_the_whole_policy(connection: Connection):
+async def test_new_configuration_replaces_the_whole_policy(connection: Connection) -> None:
     await configure(connection)
     changed: dict[str, Any] = {
         "adapter": "webhook",
@@ -46,7 +46,7 @@ async def test_new_configuration_replaces_the_whole_policy(connection: Connectio
     assert {name: row[name] for name in changed} == changed
 
 
-async def test_operators_state_is_never_overwritten(connection: Connection):
+async def test_operators_state_is_never_overwritten(connection: Connection) -> None:
     await configure(connection)
     await operate(connection, "pause_channel", "email", "relay down", "ada")
     await connection.execute("update chimeway.channels set enabled = false")
@@ -67,6 +67,8 @@ async def test_operators_state_is_never_overwritten(connection: Connection):
         ({"backoff_jitter": 1.0}, "jitter_is_a_share"),
     ],
 )
-async def test_nonsense_is_refused(connection: Connection, policy: dict[str, Any], check: str):
+async def test_nonsense_is_refused(
+    connection: Connection, policy: dict[str, Any], check: str
+) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=check):
         await configure(connection, **policy)

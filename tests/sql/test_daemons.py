@@ -15,7 +15,7 @@ async def names(connection: Connection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def test_each_run_of_a_daemon_gets_an_id_of_its_own(connection: Connection):
+async def test_each_run_of_a_daemon_gets_an_id_of_its_own(connection: Connection) -> None:
     first = await connection.fetchval(REGISTER, "d1")
     await connection.execute("select chimeway.forget_daemons($1, interval '1 day')", first)
 
@@ -25,7 +25,9 @@ async def test_each_run_of_a_daemon_gets_an_id_of_its_own(connection: Connection
     assert await names(connection) == ["d1"]
 
 
-async def test_daemon_that_leaves_is_forgotten_and_the_others_are_not(connection: Connection):
+async def test_daemon_that_leaves_is_forgotten_and_the_others_are_not(
+    connection: Connection,
+) -> None:
     leaver = await connection.fetchval(REGISTER, "leaver")
     await connection.fetchval(REGISTER, "stayer")
 
@@ -34,7 +36,7 @@ async def test_daemon_that_leaves_is_forgotten_and_the_others_are_not(connection
     assert await names(connection) == ["stayer"]
 
 
-async def test_silent_daemons_are_forgotten(connection: Connection):
+async def test_silent_daemons_are_forgotten(connection: Connection) -> None:
     await connection.fetchval(REGISTER, "silent")
     await move_clock(connection, timedelta(hours=2))
     await connection.fetchval(REGISTER, "alive")

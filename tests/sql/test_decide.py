@@ -57,7 +57,7 @@ DOUBT_HELD = {"rule": "doubt", "on_uncertain": "hold"}
 )
 async def test_first_line_that_applies_decides(
     connection: Connection, call: dict[str, Any], decision: tuple[object, ...]
-):
+) -> None:
     row = await connection.fetchrow(
         "select * from chimeway.decide($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         *(CALL | call).values(),

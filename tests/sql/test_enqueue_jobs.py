@@ -29,7 +29,7 @@ async def count(connection: Connection, table: str) -> int:
     return rows
 
 
-async def test_insert_leaves_one_job_that_is_due_at_once(connection: Connection):
+async def test_insert_leaves_one_job_that_is_due_at_once(connection: Connection) -> None:
     delivery_id = await insert(connection, priority=-3)
 
     (job,) = await jobs_of(connection, delivery_id)
@@ -39,7 +39,7 @@ async def test_insert_leaves_one_job_that_is_due_at_once(connection: Connection)
     assert row["status"] == "pending"
 
 
-async def test_committed_insert_rings_once(connection: Connection, bell: Bell):
+async def test_committed_insert_rings_once(connection: Connection, bell: Bell) -> None:
     await insert(connection)
 
     assert await bell.rings() == 1
@@ -47,7 +47,7 @@ async def test_committed_insert_rings_once(connection: Connection, bell: Bell):
 
 async def test_rolled_back_insert_leaves_no_row_no_job_and_no_ring(
     connection: Connection, bell: Bell
-):
+) -> None:
     transaction = connection.transaction()
     await transaction.start()
     await insert(connection)
@@ -60,7 +60,7 @@ async def test_rolled_back_insert_leaves_no_row_no_job_and_no_ring(
 
 async def test_insert_rings_for_a_daemon_that_fell_asleep_before_the_commit(
     connection: Connection, bell: Bell
-):
+) -> None:
     async with connection.transaction():
         await insert(connection)
         assert await bell.rings() == 0
@@ -74,14 +74,14 @@ async def test_insert_rings_for_a_daemon_that_fell_asleep_before_the_commit(
 
 async def test_insert_of_ten_thousand_rows_leaves_ten_thousand_jobs_and_rings_once(
     connection: Connection, bell: Bell
-):
+) -> None:
     await connection.execute(MANY)
 
     assert await count(connection, "jobs") == 10_000
     assert await bell.rings() == 1
 
 
-async def test_copy_is_queued_like_an_insert(connection: Connection, bell: Bell):
+async def test_copy_is_queued_like_an_insert(connection: Connection, bell: Bell) -> None:
     records = [("email", f"user{n}", '{"n": 1}') for n in range(3)]
 
     await connection.copy_records_to_table(
@@ -92,7 +92,7 @@ async def test_copy_is_queued_like_an_insert(connection: Connection, bell: Bell)
     assert await bell.rings() == 1
 
 
-async def test_rows_of_one_insert_are_queued_in_their_order(connection: Connection):
+async def test_rows_of_one_insert_are_queued_in_their_order(connection: Connection) -> None:
     rows = await connection.fetch(
         "insert into chimeway.deliveries (channel, recipient, payload) "
         "values ('email', 'a', '{}'), ('sms', 'b', '{}'), ('email', 'c', '{}') returning id"
@@ -105,7 +105,7 @@ async def test_rows_of_one_insert_are_queued_in_their_order(connection: Connecti
 @pytest.mark.parametrize("tenant", [None, "acme"])
 async def test_second_insert_of_a_key_is_a_unique_violation(
     connection: Connection, tenant: str | None
-):
+) -> None:
     await connection.execute(KEYED, tenant)
 
     with pytest.raises(asyncpg.UniqueViolationError, match="deliveries_idempotency_key"):
@@ -116,7 +116,7 @@ async def test_second_insert_of_a_key_is_a_unique_violation(
 @pytest.mark.parametrize("tenant", [None, "acme"])
 async def test_second_insert_of_a_key_is_inert_on_conflict_do_nothing(
     connection: Connection, statement: str, tenant: str | None, bell: Bell
-):
+) -> None:
     await connection.execute(statement, tenant)
     await bell.rings()
     await bell.arm()
@@ -128,14 +128,14 @@ async def test_second_insert_of_a_key_is_inert_on_conflict_do_nothing(
     assert await bell.rings() == 0
 
 
-async def test_tenants_may_share_a_key(connection: Connection):
+async def test_tenants_may_share_a_key(connection: Connection) -> None:
     for tenant in (None, "acme", "umbrella"):
         await connection.execute(KEYED, tenant)
 
     assert await count(connection, "jobs") == 3
 
 
-async def test_deliveries_without_a_key_never_conflict(connection: Connection):
+async def test_deliveries_without_a_key_never_conflict(connection: Connection) -> None:
     await insert(connection)
     await insert(connection)
 
@@ -144,7 +144,7 @@ async def test_deliveries_without_a_key_never_conflict(connection: Connection):
 
 async def test_insert_for_later_waits_until_then_and_does_not_ring(
     connection: Connection, bell: Bell
-):
+) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
 
     delivery_id = await insert(connection, scheduled_at=later)
@@ -154,7 +154,7 @@ async def test_insert_for_later_waits_until_then_and_does_not_ring(
     assert await bell.rings() == 0
 
 
-async def test_one_due_row_among_later_ones_rings(connection: Connection, bell: Bell):
+async def test_one_due_row_among_later_ones_rings(connection: Connection, bell: Bell) -> None:
     await connection.execute(
         "insert into chimeway.deliveries (channel, recipient, payload, scheduled_at) "
         "select 'email', 'a', '{}', now() + make_interval(hours => n) from generate_series(0, 2) n"
@@ -165,7 +165,7 @@ async def test_one_due_row_among_later_ones_rings(connection: Connection, bell: 
 
 async def test_insert_is_durable_though_the_session_does_not_wait_for_commits(
     connection: Connection,
-):
+) -> None:
     await connection.execute("set synchronous_commit = off")
 
     async with connection.transaction():
@@ -176,7 +176,7 @@ async def test_insert_is_durable_though_the_session_does_not_wait_for_commits(
     assert await connection.fetchval("show synchronous_commit") == "off"
 
 
-async def test_insert_leaves_any_other_commit_setting_alone(connection: Connection):
+async def test_insert_leaves_any_other_commit_setting_alone(connection: Connection) -> None:
     await connection.execute("set synchronous_commit = local")
 
     async with connection.transaction():
@@ -184,7 +184,9 @@ async def test_insert_leaves_any_other_commit_setting_alone(connection: Connecti
         assert await connection.fetchval("show synchronous_commit") == "local"
 
 
-async def test_session_that_opted_out_of_notify_keeps_silent(connection: Connection, bell: Bell):
+async def test_session_that_opted_out_of_notify_keeps_silent(
+    connection: Connection, bell: Bell
+) -> None:
     await connection.execute("set chimeway.notify = off")
 
     delivery_id = await insert(connection)
@@ -193,7 +195,7 @@ async def test_session_that_opted_out_of_notify_keeps_silent(connection: Connect
     assert await bell.rings() == 0
 
 
-async def test_generated_ids_are_version_7_and_ordered_by_time(connection: Connection):
+async def test_generated_ids_are_version_7_and_ordered_by_time(connection: Connection) -> None:
     ids = [await insert(connection) for _ in range(20)]
 
     milliseconds = [delivery_id.int >> 80 for delivery_id in ids]
@@ -205,7 +207,7 @@ async def test_generated_ids_are_version_7_and_ordered_by_time(connection: Conne
     assert len(set(ids)) == 20
 
 
-async def test_job_carries_no_payload(connection: Connection):
+async def test_job_carries_no_payload(connection: Connection) -> None:
     columns = await connection.fetch(
         "select column_name from information_schema.columns "
         "where table_schema = 'chimeway' and table_name = 'jobs'"

@@ -33,7 +33,7 @@ async def expire(connection: Connection, limit: int = 10, **since: float) -> set
     return {row["delivery_id"] for row in rows}
 
 
-async def test_delivery_that_waits_past_its_expiry_is_cancelled(connection: Connection):
+async def test_delivery_that_waits_past_its_expiry_is_cancelled(connection: Connection) -> None:
     delivery_id = await insert(connection, expires_at=ago(minutes=1))
 
     assert await expire(connection) == {delivery_id}
@@ -49,7 +49,7 @@ async def test_delivery_that_waits_past_its_expiry_is_cancelled(connection: Conn
 @pytest.mark.parametrize("columns", [{}, {"scheduled_at": datetime(2100, 1, 1, tzinfo=UTC)}])
 async def test_held_and_scheduled_deliveries_expire_too(
     connection: Connection, columns: dict[str, Any]
-):
+) -> None:
     delivery_id = await insert(connection, expires_at=ago(minutes=1), **columns)
     if not columns:
         await operate(connection, "hold", delivery_id, "wait", "ops")
@@ -59,7 +59,7 @@ async def test_held_and_scheduled_deliveries_expire_too(
     assert await jobs_of(connection, delivery_id) == []
 
 
-async def test_failed_delivery_expires_with_the_attempts_it_had(connection: Connection):
+async def test_failed_delivery_expires_with_the_attempts_it_had(connection: Connection) -> None:
     await configure(connection)
     soon = datetime.now(UTC) + timedelta(seconds=60)
     delivery_id = await ended(connection, "temporary", expires_at=soon)
@@ -70,7 +70,7 @@ async def test_failed_delivery_expires_with_the_attempts_it_had(connection: Conn
     assert (await look(connection, delivery_id))["attempt_count"] == 1
 
 
-async def test_call_in_flight_is_not_interrupted(connection: Connection):
+async def test_call_in_flight_is_not_interrupted(connection: Connection) -> None:
     await configure(connection)
     soon = datetime.now(UTC) + timedelta(seconds=60)
     delivery = await claim_one(connection, expires_at=soon)
@@ -81,21 +81,21 @@ async def test_call_in_flight_is_not_interrupted(connection: Connection):
     assert (await look(connection, delivery.delivery_id))["status"] == "dispatched"
 
 
-async def test_what_has_not_expired_is_left_alone(connection: Connection):
+async def test_what_has_not_expired_is_left_alone(connection: Connection) -> None:
     await insert(connection)
     await insert(connection, expires_at=datetime.now(UTC) + timedelta(minutes=1))
 
     assert await expire(connection) == set()
 
 
-async def test_only_what_expired_since_is_looked_at(connection: Connection):
+async def test_only_what_expired_since_is_looked_at(connection: Connection) -> None:
     await insert(connection, expires_at=ago(hours=3))
     recent = await insert(connection, expires_at=ago(minutes=5))
 
     assert await expire(connection, hours=1) == {recent}
 
 
-async def test_expire_takes_no_more_than_its_limit(connection: Connection):
+async def test_expire_takes_no_more_than_its_limit(connection: Connection) -> None:
     for _ in range(3):
         await insert(connection, expires_at=ago(minutes=1))
 

@@ -8,7 +8,7 @@ from chimewayd.errors import TransitionRefused
 pytestmark = pytest.mark.anyio
 
 
-async def test_channel_cannot_be_deleted(connection: Connection):
+async def test_channel_cannot_be_deleted(connection: Connection) -> None:
     await configure(connection)
 
     with pytest.raises(TransitionRefused, match="channel email cannot be deleted"):

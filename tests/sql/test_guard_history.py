@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
         "update chimeway.delivery_attempts set detail = '' where false",
     ],
 )
-async def test_history_refuses_updates(connection: Connection, update: str):
+async def test_history_refuses_updates(connection: Connection, update: str) -> None:
     await configure(connection)
     await delivery_in(connection, Status.FAILED)
     await delivery_in(connection, Status.CANCELLED)
@@ -26,7 +26,7 @@ async def test_history_refuses_updates(connection: Connection, update: str):
         await connection.execute(update)
 
 
-async def test_retention_may_delete_history(connection: Connection):
+async def test_retention_may_delete_history(connection: Connection) -> None:
     await delivery_in(connection, Status.CANCELLED)
 
     assert await connection.execute("delete from chimeway.delivery_events") == "DELETE 1"

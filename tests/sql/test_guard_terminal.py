@@ -27,7 +27,7 @@ async def channel(unchecked: Connection) -> None:
 @pytest.mark.parametrize("status", TERMINAL)
 async def test_terminal_delivery_refuses_any_update(
     connection: Connection, status: Status, change: str
-):
+) -> None:
     delivery_id = await delivery_in(connection, status)
     before = await look(connection, delivery_id)
 
@@ -37,7 +37,7 @@ async def test_terminal_delivery_refuses_any_update(
     assert await look(connection, delivery_id) == before
 
 
-async def test_delivery_that_waits_may_be_changed_by_its_owner(connection: Connection):
+async def test_delivery_that_waits_may_be_changed_by_its_owner(connection: Connection) -> None:
     delivery_id = await insert(connection)
 
     await connection.execute("update chimeway.deliveries set recipient = 'bob'")
@@ -45,7 +45,7 @@ async def test_delivery_that_waits_may_be_changed_by_its_owner(connection: Conne
     assert (await look(connection, delivery_id))["recipient"] == "bob"
 
 
-async def test_event_of_an_earlier_replay_does_not_open_the_gate(connection: Connection):
+async def test_event_of_an_earlier_replay_does_not_open_the_gate(connection: Connection) -> None:
     delivery_id = await delivery_in(connection, Status.CANCELLED)
     await connection.execute("select chimeway.replay($1, 'ops')", delivery_id)
     await connection.execute("select chimeway.cancel($1, 'again', 'ops')", delivery_id)

@@ -28,7 +28,7 @@ async def heartbeat(
     return [row[0] for row in rows]
 
 
-async def test_registered_daemon_is_seen_again(connection: Connection):
+async def test_registered_daemon_is_seen_again(connection: Connection) -> None:
     daemon_id = await connection.fetchval(
         "select chimeway.register_daemon('d1', '0.1', array['email'])"
     )
@@ -42,7 +42,7 @@ async def test_registered_daemon_is_seen_again(connection: Connection):
     assert row["heartbeat_at"] - row["started_at"] > timedelta(seconds=59)
 
 
-async def test_daemon_forgotten_in_a_crash_of_postgres_comes_back(connection: Connection):
+async def test_daemon_forgotten_in_a_crash_of_postgres_comes_back(connection: Connection) -> None:
     await heartbeat(connection, daemon_id=7)
 
     row = await connection.fetchrow("select id, name, version from chimeway.daemons")
@@ -50,7 +50,7 @@ async def test_daemon_forgotten_in_a_crash_of_postgres_comes_back(connection: Co
     assert tuple(row) == (7, "d1", "0.1")
 
 
-async def test_leases_are_extended_from_now(connection: Connection):
+async def test_leases_are_extended_from_now(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await move_clock(connection, timedelta(seconds=50))
 
@@ -62,7 +62,7 @@ async def test_leases_are_extended_from_now(connection: Connection):
     assert len(await connection.fetch("select * from chimeway.rescue(10)")) == 1
 
 
-async def test_lease_that_is_not_named_is_not_extended(connection: Connection):
+async def test_lease_that_is_not_named_is_not_extended(connection: Connection) -> None:
     await claim_one(connection)
     before = await connection.fetchval("select expires_at from chimeway.claims")
     await move_clock(connection, timedelta(seconds=50))
@@ -72,7 +72,7 @@ async def test_lease_that_is_not_named_is_not_extended(connection: Connection):
     assert await connection.fetchval("select expires_at from chimeway.claims") == before
 
 
-async def test_rescued_and_finished_claims_are_reported_as_lost(connection: Connection):
+async def test_rescued_and_finished_claims_are_reported_as_lost(connection: Connection) -> None:
     rescued = await claim_one(connection)
     await move_clock(connection, timedelta(minutes=2))
     await connection.execute("select chimeway.rescue(10)")
@@ -85,7 +85,7 @@ async def test_rescued_and_finished_claims_are_reported_as_lost(connection: Conn
     assert lost == [rescued.claim_id, finished.claim_id]
 
 
-async def test_another_daemons_claim_is_not_extended(connection: Connection):
+async def test_another_daemons_claim_is_not_extended(connection: Connection) -> None:
     delivery = await claim_one(connection)
     before = await connection.fetchval("select expires_at from chimeway.claims")
     await move_clock(connection, timedelta(seconds=50))

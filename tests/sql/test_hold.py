@@ -25,7 +25,7 @@ async def channel(unchecked: Connection) -> None:
     await configure(unchecked)
 
 
-async def test_held_delivery_keeps_its_state_and_is_not_claimed(connection: Connection):
+async def test_held_delivery_keeps_its_state_and_is_not_claimed(connection: Connection) -> None:
     delivery_id = await insert(connection)
 
     answer = await operate(connection, "hold", delivery_id, "ask legal", "ada")
@@ -39,7 +39,7 @@ async def test_held_delivery_keeps_its_state_and_is_not_claimed(connection: Conn
     assert await claim(connection) == []
 
 
-async def test_scheduled_delivery_can_be_held(connection: Connection):
+async def test_scheduled_delivery_can_be_held(connection: Connection) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     delivery_id = await insert(connection, scheduled_at=later)
 
@@ -48,7 +48,7 @@ async def test_scheduled_delivery_can_be_held(connection: Connection):
     assert [job["due"] for job in await jobs_of(connection, delivery_id)] == ["infinity"]
 
 
-async def test_retry_can_be_held(connection: Connection):
+async def test_retry_can_be_held(connection: Connection) -> None:
     delivery_id = await ended(connection, "temporary")
 
     answer = await operate(connection, "hold", delivery_id, "wait", "ops")
@@ -57,7 +57,7 @@ async def test_retry_can_be_held(connection: Connection):
     assert [job["due"] for job in await jobs_of(connection, delivery_id)] == ["infinity"]
 
 
-async def test_second_hold_changes_nothing(connection: Connection):
+async def test_second_hold_changes_nothing(connection: Connection) -> None:
     delivery_id = await insert(connection)
     await operate(connection, "hold", delivery_id, "wait", "ops")
     before = await look(connection, delivery_id)

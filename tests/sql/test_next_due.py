@@ -26,11 +26,11 @@ def within(**span: float) -> datetime:
     return datetime.now(UTC) + timedelta(**span)
 
 
-async def test_empty_queue_has_no_next(connection: Connection):
+async def test_empty_queue_has_no_next(connection: Connection) -> None:
     assert await next_due(connection) is None
 
 
-async def test_nearest_of_all_channels_and_priorities_is_next(connection: Connection):
+async def test_nearest_of_all_channels_and_priorities_is_next(connection: Connection) -> None:
     await insert(connection, scheduled_at=within(hours=3))
     await insert(connection, scheduled_at=within(hours=2), priority=9)
     await insert(connection, scheduled_at=within(hours=1), channel="sms", priority=-9)
@@ -41,7 +41,7 @@ async def test_nearest_of_all_channels_and_priorities_is_next(connection: Connec
     assert timedelta(minutes=59) < wait <= timedelta(hours=1)
 
 
-async def test_retry_counts(connection: Connection):
+async def test_retry_counts(connection: Connection) -> None:
     await record(connection, await claim_one(connection), "temporary")
 
     wait = await next_due(connection)
@@ -50,34 +50,34 @@ async def test_retry_counts(connection: Connection):
     assert timedelta() < wait <= timedelta(seconds=30)
 
 
-async def test_moment_that_has_come_is_no_wait_at_all(connection: Connection):
+async def test_moment_that_has_come_is_no_wait_at_all(connection: Connection) -> None:
     await insert(connection, scheduled_at=within(hours=1))
     await move_clock(connection, timedelta(hours=2))
 
     assert await next_due(connection) == timedelta()
 
 
-async def test_what_was_due_from_the_start_does_not_count(connection: Connection):
+async def test_what_was_due_from_the_start_does_not_count(connection: Connection) -> None:
     await insert(connection)
 
     assert await next_due(connection) is None
 
 
-async def test_held_delivery_does_not_count(connection: Connection):
+async def test_held_delivery_does_not_count(connection: Connection) -> None:
     delivery_id = await insert(connection, scheduled_at=within(hours=1))
     await operate(connection, "hold", delivery_id, "wait", "ops")
 
     assert await next_due(connection) is None
 
 
-async def test_paused_channel_does_not_count(connection: Connection):
+async def test_paused_channel_does_not_count(connection: Connection) -> None:
     await insert(connection, scheduled_at=within(hours=1))
     await operate(connection, "pause_channel", "email", "relay down", "ops")
 
     assert await next_due(connection) is None
 
 
-async def test_channel_that_was_not_asked_for_does_not_count(connection: Connection):
+async def test_channel_that_was_not_asked_for_does_not_count(connection: Connection) -> None:
     await insert(connection, scheduled_at=within(hours=1))
 
     assert await next_due(connection, "sms") is None

@@ -35,7 +35,7 @@ CASES = [
 ]
 
 
-async def test_the_table_above_knows_every_kind(connection: Connection):
+async def test_the_table_above_knows_every_kind(connection: Connection) -> None:
     rows = await connection.fetch("select kind, outcome, error_class from chimeway.outcome_kinds()")
 
     assert [tuple(row) for row in rows] == [(kind, *ends[:2]) for kind, ends in ENDS.items()]
@@ -52,7 +52,7 @@ async def test_call_that_ended_so_makes_this_of_its_delivery(
     outcome: str,
     error_class: str | None,
     end: str,
-):
+) -> None:
     await configure(connection, on_uncertain=on_uncertain, max_attempts=max_attempts)
     delivery = await claim_one(connection)
 

@@ -28,7 +28,7 @@ async def channel(unchecked: Connection) -> None:
     await configure(unchecked)
 
 
-async def test_success_finishes_the_delivery(connection: Connection):
+async def test_success_finishes_the_delivery(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     verdict = await record(connection, delivery, provider_message_id="m1")
@@ -41,7 +41,7 @@ async def test_success_finishes_the_delivery(connection: Connection):
     assert row["claim_id"] is None
 
 
-async def test_attempt_row_keeps_what_was_reported(connection: Connection):
+async def test_attempt_row_keeps_what_was_reported(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     verdict = await record(
@@ -68,7 +68,7 @@ async def test_attempt_row_keeps_what_was_reported(connection: Connection):
     assert attempt["next_attempt_at"] == verdict.next_attempt_at
 
 
-async def test_failure_queues_the_retry_for_when_it_is_due(connection: Connection):
+async def test_failure_queues_the_retry_for_when_it_is_due(connection: Connection) -> None:
     delivery = await claim_one(connection, priority=4)
 
     verdict = await record(connection, delivery, "temporary")
@@ -80,7 +80,7 @@ async def test_failure_queues_the_retry_for_when_it_is_due(connection: Connectio
     assert (job["priority"], job["position"]) == (4, row["position"])
 
 
-async def test_waits_grow_by_the_channels_factor(connection: Connection):
+async def test_waits_grow_by_the_channels_factor(connection: Connection) -> None:
     delivery_id = await insert(connection, max_attempts=4)
     waits = []
 
@@ -94,7 +94,7 @@ async def test_waits_grow_by_the_channels_factor(connection: Connection):
     assert waits == [30, 60, 120]
 
 
-async def test_retry_after_makes_the_wait_longer(connection: Connection):
+async def test_retry_after_makes_the_wait_longer(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     await record(connection, delivery, "throttled", retry_after=timedelta(hours=2))
@@ -103,7 +103,7 @@ async def test_retry_after_makes_the_wait_longer(connection: Connection):
     assert row["next_attempt_at"] - row["updated_at"] == timedelta(hours=2)
 
 
-async def test_retry_after_never_makes_the_wait_shorter(connection: Connection):
+async def test_retry_after_never_makes_the_wait_shorter(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     await record(connection, delivery, "throttled", retry_after=timedelta(seconds=1))
@@ -112,7 +112,7 @@ async def test_retry_after_never_makes_the_wait_shorter(connection: Connection):
     assert row["next_attempt_at"] - row["updated_at"] == timedelta(seconds=30)
 
 
-async def test_retry_after_is_capped(connection: Connection):
+async def test_retry_after_is_capped(connection: Connection) -> None:
     await configure(connection, retry_after_cap=timedelta(hours=3))
     delivery = await claim_one(connection)
 
@@ -123,7 +123,9 @@ async def test_retry_after_is_capped(connection: Connection):
 
 
 @pytest.mark.parametrize(("max_age", "status"), [(20, "cancelled"), (40, "failed")])
-async def test_no_retry_comes_later_than_max_age(connection: Connection, max_age: int, status: str):
+async def test_no_retry_comes_later_than_max_age(
+    connection: Connection, max_age: int, status: str
+) -> None:
     await configure(connection, max_age=timedelta(seconds=max_age))
     delivery = await claim_one(connection)
 
@@ -136,14 +138,14 @@ async def test_no_retry_comes_later_than_max_age(connection: Connection, max_age
 @pytest.mark.parametrize(("own", "status"), [(1, "cancelled"), (6, "failed"), (None, "failed")])
 async def test_max_attempts_of_the_row_win_over_the_channels(
     connection: Connection, own: int | None, status: str
-):
+) -> None:
     await configure(connection, max_attempts=1 if own == 6 else 2)
     delivery = await claim_one(connection, max_attempts=own)
 
     assert (await record(connection, delivery, "temporary")).status == status
 
 
-async def test_hundredth_failure_of_a_steep_backoff_is_recorded(connection: Connection):
+async def test_hundredth_failure_of_a_steep_backoff_is_recorded(connection: Connection) -> None:
     await configure(connection, backoff_factor=100.0, max_attempts=100)
     delivery_id = await insert(connection)
     for attempt in range(100):
@@ -156,7 +158,9 @@ async def test_hundredth_failure_of_a_steep_backoff_is_recorded(connection: Conn
     assert numbers == list(range(1, 101))
 
 
-async def test_exhaustion_completes_the_job_in_the_attempts_own_statement(connection: Connection):
+async def test_exhaustion_completes_the_job_in_the_attempts_own_statement(
+    connection: Connection,
+) -> None:
     delivery = await claim_one(connection, max_attempts=1)
 
     await record(connection, delivery, "temporary")
@@ -168,7 +172,9 @@ async def test_exhaustion_completes_the_job_in_the_attempts_own_statement(connec
     assert await jobs_of(connection, delivery.delivery_id) == []
 
 
-async def test_repeated_record_is_already_applied_and_changes_nothing(connection: Connection):
+async def test_repeated_record_is_already_applied_and_changes_nothing(
+    connection: Connection,
+) -> None:
     delivery = await claim_one(connection)
     await record(connection, delivery)
     before = await look(connection, delivery.delivery_id)
@@ -180,7 +186,7 @@ async def test_repeated_record_is_already_applied_and_changes_nothing(connection
     assert len(await attempts_of(connection, delivery.delivery_id)) == 1
 
 
-async def test_repeated_record_of_a_failure_keeps_its_one_retry(connection: Connection):
+async def test_repeated_record_of_a_failure_keeps_its_one_retry(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await record(connection, delivery, "temporary")
     before = await look(connection, delivery.delivery_id)
@@ -193,14 +199,14 @@ async def test_repeated_record_of_a_failure_keeps_its_one_retry(connection: Conn
 
 
 @pytest.mark.parametrize("kind", ["delivered", "SUCCEEDED", "", None])
-async def test_unknown_kind_is_refused(connection: Connection, kind: str):
+async def test_unknown_kind_is_refused(connection: Connection, kind: str) -> None:
     delivery = await claim_one(connection)
 
     with pytest.raises(InvalidArgument, match="is no kind of outcome"):
         await record(connection, delivery, kind)
 
 
-async def test_unknown_kind_refuses_its_batch_whole(connection: Connection):
+async def test_unknown_kind_refuses_its_batch_whole(connection: Connection) -> None:
     await insert(connection)
     await insert(connection)
     good, bad = await claim(connection)
@@ -211,7 +217,9 @@ async def test_unknown_kind_refuses_its_batch_whole(connection: Connection):
     assert (await look(connection, good.delivery_id))["status"] == "dispatched"
 
 
-async def test_claim_shrinks_with_each_record_and_closes_with_the_last(connection: Connection):
+async def test_claim_shrinks_with_each_record_and_closes_with_the_last(
+    connection: Connection,
+) -> None:
     for _ in range(3):
         await insert(connection)
     first, second, third = await claim(connection)
@@ -224,7 +232,7 @@ async def test_claim_shrinks_with_each_record_and_closes_with_the_last(connectio
     assert counts == [2, None]
 
 
-async def test_record_of_a_batch_of_several_claims_closes_each(connection: Connection):
+async def test_record_of_a_batch_of_several_claims_closes_each(connection: Connection) -> None:
     claimed = [await claim_one(connection) for _ in range(3)]
 
     verdicts = await record_all(connection, [(delivery, "succeeded") for delivery in claimed])
@@ -233,5 +241,5 @@ async def test_record_of_a_batch_of_several_claims_closes_each(connection: Conne
     assert await connection.fetchval("select count(*) from chimeway.claims") == 0
 
 
-async def test_record_of_nothing_is_nothing(connection: Connection):
+async def test_record_of_nothing_is_nothing(connection: Connection) -> None:
     assert await record_all(connection, []) == {}

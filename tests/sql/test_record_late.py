@@ -44,7 +44,7 @@ async def give_back(connection: Connection, delivery: Delivery) -> None:
     )
 
 
-async def test_stale_record_leaves_the_state_alone(connection: Connection):
+async def test_stale_record_leaves_the_state_alone(connection: Connection) -> None:
     delivery = await lost(connection)
     before = await look(connection, delivery.delivery_id)
 
@@ -55,7 +55,7 @@ async def test_stale_record_leaves_the_state_alone(connection: Connection):
     assert len(await attempts_of(connection, delivery.delivery_id)) == 1
 
 
-async def test_stale_outcome_is_kept_in_the_history_once(connection: Connection):
+async def test_stale_outcome_is_kept_in_the_history_once(connection: Connection) -> None:
     delivery = await lost(connection)
 
     for _ in range(3):
@@ -68,7 +68,7 @@ async def test_stale_outcome_is_kept_in_the_history_once(connection: Connection)
         assert fact in event["facts"]
 
 
-async def test_stale_record_does_not_touch_the_next_claim(connection: Connection):
+async def test_stale_record_does_not_touch_the_next_claim(connection: Connection) -> None:
     old = await lost(connection)
     await move_clock(connection, timedelta(hours=1))
     (new,) = await claim(connection)
@@ -79,7 +79,7 @@ async def test_stale_record_does_not_touch_the_next_claim(connection: Connection
     assert (await record(connection, new)).verdict == "applied"
 
 
-async def test_stale_record_cannot_rewrite_a_terminal_delivery(connection: Connection):
+async def test_stale_record_cannot_rewrite_a_terminal_delivery(connection: Connection) -> None:
     old = await lost(connection)
     await move_clock(connection, timedelta(hours=1))
     (new,) = await claim(connection)
@@ -92,7 +92,7 @@ async def test_stale_record_cannot_rewrite_a_terminal_delivery(connection: Conne
     assert await look(connection, old.delivery_id) == before
 
 
-async def test_released_delivery_has_no_token_to_record_with(connection: Connection):
+async def test_released_delivery_has_no_token_to_record_with(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await give_back(connection, delivery)
 
@@ -101,7 +101,7 @@ async def test_released_delivery_has_no_token_to_record_with(connection: Connect
     assert (verdict.verdict, verdict.status, verdict.attempt_number) == ("stale", "pending", None)
 
 
-async def test_one_stale_outcome_does_not_spoil_its_batch(connection: Connection):
+async def test_one_stale_outcome_does_not_spoil_its_batch(connection: Connection) -> None:
     for _ in range(3):
         await insert(connection)
     first, stale, last = await claim(connection)
@@ -121,13 +121,13 @@ async def test_one_stale_outcome_does_not_spoil_its_batch(connection: Connection
     assert '"kind": "permanent"' in facts[-1]
 
 
-async def test_old_and_new_claim_of_a_delivery_may_share_a_batch(connection: Connection):
+async def test_old_and_new_claim_of_a_delivery_may_share_a_batch(connection: Connection) -> None:
     old = await lost(connection)
     await move_clock(connection, timedelta(hours=1))
     (new,) = await claim(connection)
 
     rows = await connection.fetch(
-        "select claim_id, verdict from chimeway.record('d1', $1, $2, $3, $4, $4, $5, $6, $5, $5, $7)",
+        "select * from chimeway.record('d1', $1, $2, $3, $4, $4, $5, $6, $5, $5, $7)",
         [old.delivery_id, new.delivery_id],
         [old.claim_id, new.claim_id],
         ["permanent", "succeeded"],
@@ -141,7 +141,7 @@ async def test_old_and_new_claim_of_a_delivery_may_share_a_batch(connection: Con
     }
 
 
-async def test_record_of_a_deleted_delivery_says_that_it_is_gone(unchecked: Connection):
+async def test_record_of_a_deleted_delivery_says_that_it_is_gone(unchecked: Connection) -> None:
     delivery = await claim_one(unchecked)
     await unchecked.execute("delete from chimeway.deliveries")
 

@@ -25,7 +25,9 @@ async def channel(unchecked: Connection) -> None:
     await configure(unchecked)
 
 
-async def test_released_delivery_is_claimed_again_and_rings(connection: Connection, bell: Bell):
+async def test_released_delivery_is_claimed_again_and_rings(
+    connection: Connection, bell: Bell
+) -> None:
     delivery_id = await insert(connection)
     await operate(connection, "hold", delivery_id, "wait", "ops")
     await bell.rings()
@@ -39,7 +41,7 @@ async def test_released_delivery_is_claimed_again_and_rings(connection: Connecti
     assert [d.delivery_id for d in await claim(connection)] == [delivery_id]
 
 
-async def test_released_retry_is_due_when_it_was(connection: Connection):
+async def test_released_retry_is_due_when_it_was(connection: Connection) -> None:
     delivery_id = await ended(connection, "temporary")
     await operate(connection, "hold", delivery_id, "wait", "ops")
 
@@ -49,7 +51,7 @@ async def test_released_retry_is_due_when_it_was(connection: Connection):
     assert job["due_at"] == (await look(connection, delivery_id))["next_attempt_at"]
 
 
-async def test_released_delivery_waits_for_its_scheduled_moment(connection: Connection):
+async def test_released_delivery_waits_for_its_scheduled_moment(connection: Connection) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     delivery_id = await insert(connection, scheduled_at=later)
     await operate(connection, "hold", delivery_id, "wait", "ops")
@@ -59,7 +61,9 @@ async def test_released_delivery_waits_for_its_scheduled_moment(connection: Conn
     assert [job["due_at"] for job in await jobs_of(connection, delivery_id)] == [later]
 
 
-async def test_release_of_what_is_not_held_changes_nothing(connection: Connection, bell: Bell):
+async def test_release_of_what_is_not_held_changes_nothing(
+    connection: Connection, bell: Bell
+) -> None:
     delivery_id = await insert(connection)
     await bell.rings()
     await bell.arm()

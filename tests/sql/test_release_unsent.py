@@ -39,7 +39,7 @@ async def give_back(connection: Connection, *deliveries: Delivery) -> list[tuple
     return [tuple(row) for row in rows]
 
 
-async def test_first_attempt_given_back_is_pending_again(connection: Connection):
+async def test_first_attempt_given_back_is_pending_again(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     answer = await give_back(connection, delivery)
@@ -50,7 +50,7 @@ async def test_first_attempt_given_back_is_pending_again(connection: Connection)
     assert await attempts_of(connection, delivery.delivery_id) == []
 
 
-async def test_retry_given_back_is_failed_again(connection: Connection):
+async def test_retry_given_back_is_failed_again(connection: Connection) -> None:
     first = await claim_one(connection)
     await record(connection, first, "temporary")
     await move_clock(connection, timedelta(hours=1))
@@ -62,7 +62,9 @@ async def test_retry_given_back_is_failed_again(connection: Connection):
     assert (row["status"], row["attempt_count"]) == ("failed", 1)
 
 
-async def test_released_delivery_is_due_at_once_and_rings(connection: Connection, bell: Bell):
+async def test_released_delivery_is_due_at_once_and_rings(
+    connection: Connection, bell: Bell
+) -> None:
     delivery = await claim_one(connection)
     await bell.rings()
     await bell.arm()
@@ -76,7 +78,7 @@ async def test_released_delivery_is_due_at_once_and_rings(connection: Connection
     assert again.claim_id > delivery.claim_id
 
 
-async def test_release_is_told_in_the_history(connection: Connection):
+async def test_release_is_told_in_the_history(connection: Connection) -> None:
     delivery = await claim_one(connection)
 
     await give_back(connection, delivery)
@@ -89,7 +91,7 @@ async def test_release_is_told_in_the_history(connection: Connection):
     )
 
 
-async def test_stale_token_releases_nothing(connection: Connection):
+async def test_stale_token_releases_nothing(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await give_back(connection, delivery)
     (again,) = await claim(connection)
@@ -103,7 +105,7 @@ async def test_stale_token_releases_nothing(connection: Connection):
 @pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("suppress", "suppressed")])
 async def test_end_that_was_asked_for_comes_with_the_release(
     connection: Connection, verb: str, status: str
-):
+) -> None:
     delivery = await claim_one(connection)
     await operate(connection, verb, delivery.delivery_id, "changed my mind", "ops")
 
@@ -116,7 +118,9 @@ async def test_end_that_was_asked_for_comes_with_the_release(
     assert await jobs_of(connection, delivery.delivery_id) == []
 
 
-async def test_claim_shrinks_with_a_release_and_closes_with_the_last(connection: Connection):
+async def test_claim_shrinks_with_a_release_and_closes_with_the_last(
+    connection: Connection,
+) -> None:
     for _ in range(3):
         await insert(connection)
     first, second, third = await claim(connection)

@@ -33,7 +33,9 @@ async def channel(unchecked: Connection) -> None:
     await configure(unchecked)
 
 
-async def test_replayed_delivery_is_due_at_once_and_rings(connection: Connection, bell: Bell):
+async def test_replayed_delivery_is_due_at_once_and_rings(
+    connection: Connection, bell: Bell
+) -> None:
     delivery_id = await delivery_in(connection, Status.CANCELLED)
     await bell.rings()
     await bell.arm()
@@ -46,7 +48,7 @@ async def test_replayed_delivery_is_due_at_once_and_rings(connection: Connection
     assert len(await claim(connection)) == 1
 
 
-async def test_replay_clears_how_it_ended(connection: Connection):
+async def test_replay_clears_how_it_ended(connection: Connection) -> None:
     delivery_id = await ended(connection, "permanent")
 
     await operate(connection, "replay", delivery_id, "ops")
@@ -56,7 +58,7 @@ async def test_replay_clears_how_it_ended(connection: Connection):
     assert (row["series"], row["attempt_count"], row["attempts_before"]) == (2, 1, 1)
 
 
-async def test_replay_goes_on_counting_attempts_with_a_new_budget(connection: Connection):
+async def test_replay_goes_on_counting_attempts_with_a_new_budget(connection: Connection) -> None:
     delivery_id = await insert(connection, max_attempts=2)
     for hour in range(2):
         await move_clock(connection, timedelta(hours=hour))
@@ -76,7 +78,7 @@ async def test_replay_goes_on_counting_attempts_with_a_new_budget(connection: Co
     assert [(a["attempt_number"], a["series"]) for a in attempts] == [(1, 1), (2, 1), (3, 2)]
 
 
-async def test_replay_of_a_success_needs_force(connection: Connection):
+async def test_replay_of_a_success_needs_force(connection: Connection) -> None:
     delivery_id = await delivery_in(connection, Status.SUCCEEDED)
     with pytest.raises(TransitionRefused, match="from succeeded to pending: it was sent"):
         await operate(connection, "replay", delivery_id, "ops")
@@ -89,7 +91,7 @@ async def test_replay_of_a_success_needs_force(connection: Connection):
     assert outcomes == ["succeeded", "succeeded"]
 
 
-async def test_replay_is_told_in_the_history(connection: Connection):
+async def test_replay_is_told_in_the_history(connection: Connection) -> None:
     delivery_id = await ended(connection, "bounced")
 
     await operate(connection, "replay", delivery_id, "ada")
@@ -99,7 +101,7 @@ async def test_replay_is_told_in_the_history(connection: Connection):
     assert json.loads(event["facts"]) == {"from": "cancelled", "series": 2}
 
 
-async def test_replay_of_an_expired_delivery_does_not_expire_again(connection: Connection):
+async def test_replay_of_an_expired_delivery_does_not_expire_again(connection: Connection) -> None:
     delivery_id = await insert(connection, expires_at=datetime.now(UTC) - timedelta(minutes=1))
     await claim(connection)
 
@@ -108,7 +110,7 @@ async def test_replay_of_an_expired_delivery_does_not_expire_again(connection: C
     assert len(await claim(connection)) == 1
 
 
-async def test_replay_keeps_an_expiry_that_is_still_to_come(connection: Connection):
+async def test_replay_keeps_an_expiry_that_is_still_to_come(connection: Connection) -> None:
     expires_at = datetime.now(UTC) + timedelta(hours=1)
     delivery_id = await ended(connection, "permanent", expires_at=expires_at)
 
@@ -117,7 +119,7 @@ async def test_replay_keeps_an_expiry_that_is_still_to_come(connection: Connecti
     assert (await look(connection, delivery_id))["expires_at"] == expires_at
 
 
-async def test_max_age_counts_from_the_replay(connection: Connection):
+async def test_max_age_counts_from_the_replay(connection: Connection) -> None:
     await configure(connection, max_age=timedelta(hours=1))
     delivery_id = await ended(connection, "permanent")
     await move_clock(connection, timedelta(days=2))
@@ -128,7 +130,7 @@ async def test_max_age_counts_from_the_replay(connection: Connection):
     assert (await record(connection, delivery, "temporary")).status == "failed"
 
 
-async def test_delivery_is_replayed_as_often_as_it_ends(connection: Connection):
+async def test_delivery_is_replayed_as_often_as_it_ends(connection: Connection) -> None:
     delivery_id = await ended(connection, "permanent")
 
     for series in (2, 3):

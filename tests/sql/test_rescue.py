@@ -34,7 +34,7 @@ async def rescue(connection: Connection, limit: int = 10) -> list[asyncpg.Record
     return await connection.fetch("select * from chimeway.rescue($1)", limit)
 
 
-async def test_lost_call_is_an_attempt_of_its_own(connection: Connection):
+async def test_lost_call_is_an_attempt_of_its_own(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await move_clock(connection, LATER)
 
@@ -49,7 +49,7 @@ async def test_lost_call_is_an_attempt_of_its_own(connection: Connection):
     assert "it may have sent" in attempt["detail"]
 
 
-async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection):
+async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await move_clock(connection, LATER)
 
@@ -64,7 +64,7 @@ async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection):
     assert len(await jobs_of(connection, delivery.delivery_id)) == 1
 
 
-async def test_lost_delivery_is_held_where_doubt_means_hold(connection: Connection):
+async def test_lost_delivery_is_held_where_doubt_means_hold(connection: Connection) -> None:
     await configure(connection, on_uncertain="hold")
     delivery = await claim_one(connection)
     await move_clock(connection, LATER)
@@ -76,7 +76,7 @@ async def test_lost_delivery_is_held_where_doubt_means_hold(connection: Connecti
     assert await jobs_of(connection, delivery.delivery_id) == []
 
 
-async def test_lost_last_attempt_exhausts_the_delivery(connection: Connection):
+async def test_lost_last_attempt_exhausts_the_delivery(connection: Connection) -> None:
     delivery = await claim_one(connection, max_attempts=1)
     await move_clock(connection, LATER)
 
@@ -86,7 +86,7 @@ async def test_lost_last_attempt_exhausts_the_delivery(connection: Connection):
     assert (row["status"], row["suppression_reason"]) == ("cancelled", "retries_exhausted")
 
 
-async def test_cancel_that_was_asked_for_ends_a_lost_delivery(connection: Connection):
+async def test_cancel_that_was_asked_for_ends_a_lost_delivery(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ops")
     await move_clock(connection, LATER)
@@ -97,7 +97,7 @@ async def test_cancel_that_was_asked_for_ends_a_lost_delivery(connection: Connec
     assert (row["status"], row["suppression_reason"]) == ("cancelled", "changed my mind")
 
 
-async def test_rescued_claim_is_gone(connection: Connection):
+async def test_rescued_claim_is_gone(connection: Connection) -> None:
     await claim_one(connection)
     await move_clock(connection, LATER)
 
@@ -107,7 +107,7 @@ async def test_rescued_claim_is_gone(connection: Connection):
     assert await rescue(connection) == []
 
 
-async def test_live_lease_is_left_alone(connection: Connection):
+async def test_live_lease_is_left_alone(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await move_clock(connection, LEASE - timedelta(seconds=5))
 
@@ -116,7 +116,7 @@ async def test_live_lease_is_left_alone(connection: Connection):
     assert (await look(connection, delivery.delivery_id))["status"] == "dispatched"
 
 
-async def test_lease_further_away_than_any_lease_is_over(connection: Connection):
+async def test_lease_further_away_than_any_lease_is_over(connection: Connection) -> None:
     await move_clock(connection, timedelta(hours=3))
     delivery = await claim_one(connection)
     await move_clock(connection, timedelta())
@@ -126,7 +126,7 @@ async def test_lease_further_away_than_any_lease_is_over(connection: Connection)
     assert lost["delivery_id"] == delivery.delivery_id
 
 
-async def test_what_was_recorded_before_the_loss_stays(connection: Connection):
+async def test_what_was_recorded_before_the_loss_stays(connection: Connection) -> None:
     done, open_ = await insert(connection), await insert(connection)
     first, _ = await claim(connection)
     await record(connection, first)
@@ -138,7 +138,7 @@ async def test_what_was_recorded_before_the_loss_stays(connection: Connection):
     assert (await look(connection, done))["status"] == "succeeded"
 
 
-async def test_rescue_takes_as_many_claims_as_it_is_told(connection: Connection):
+async def test_rescue_takes_as_many_claims_as_it_is_told(connection: Connection) -> None:
     for _ in range(3):
         await claim_one(connection)
     await move_clock(connection, LATER)
@@ -148,7 +148,7 @@ async def test_rescue_takes_as_many_claims_as_it_is_told(connection: Connection)
     assert rounds == [2, 1, 0]
 
 
-async def test_delivery_that_kills_each_daemon_is_bounded(connection: Connection):
+async def test_delivery_that_kills_each_daemon_is_bounded(connection: Connection) -> None:
     delivery_id = await insert(connection, max_attempts=3)
     for hour in range(3):
         await move_clock(connection, timedelta(hours=hour))

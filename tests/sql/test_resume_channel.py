@@ -17,7 +17,9 @@ async def paused_channel(unchecked: Connection) -> None:
     await operate(unchecked, "pause_channel", "email", "relay down", "ada")
 
 
-async def test_resumed_channel_is_claimed_from_and_rings(connection: Connection, bell: Bell):
+async def test_resumed_channel_is_claimed_from_and_rings(
+    connection: Connection, bell: Bell
+) -> None:
     await insert(connection)
     await bell.rings()
     await bell.arm()
@@ -29,7 +31,7 @@ async def test_resumed_channel_is_claimed_from_and_rings(connection: Connection,
     assert len(await claim(connection)) == 1
 
 
-async def test_resume_says_how_long_it_was_paused(connection: Connection):
+async def test_resume_says_how_long_it_was_paused(connection: Connection) -> None:
     await move_clock(connection, timedelta(hours=2, seconds=0.5))
 
     answer = await operate(connection, "resume_channel", "email", "ada")
@@ -37,7 +39,7 @@ async def test_resume_says_how_long_it_was_paused(connection: Connection):
     assert answer["message"] == "resumed after 02:00:00"
 
 
-async def test_second_resume_changes_nothing(connection: Connection):
+async def test_second_resume_changes_nothing(connection: Connection) -> None:
     await operate(connection, "resume_channel", "email", "ada")
 
     answer = await operate(connection, "resume_channel", "email", "ada")
@@ -45,11 +47,11 @@ async def test_second_resume_changes_nothing(connection: Connection):
     assert tuple(answer) == (False, "not paused: nothing changed")
 
 
-async def test_unknown_channel_is_refused(connection: Connection):
+async def test_unknown_channel_is_refused(connection: Connection) -> None:
     with pytest.raises(DeliveryNotFound, match="no daemon has configured a channel fax"):
         await operate(connection, "resume_channel", "fax", "ada")
 
 
-async def test_resume_wants_an_actor(connection: Connection):
+async def test_resume_wants_an_actor(connection: Connection) -> None:
     with pytest.raises(InvalidArgument, match="actor must say who"):
         await operate(connection, "resume_channel", "email", "")

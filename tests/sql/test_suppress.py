@@ -6,7 +6,7 @@ from engine import Connection, claim_one, configure, events_of, insert, look, op
 pytestmark = pytest.mark.anyio
 
 
-async def test_waiting_delivery_is_suppressed_at_once(connection: Connection):
+async def test_waiting_delivery_is_suppressed_at_once(connection: Connection) -> None:
     delivery_id = await insert(connection)
 
     answer = await operate(connection, "suppress", delivery_id, "unsubscribed", "ada")
@@ -22,7 +22,7 @@ async def test_waiting_delivery_is_suppressed_at_once(connection: Connection):
     )
 
 
-async def test_suppress_during_a_call_ends_it_after_a_failure(connection: Connection):
+async def test_suppress_during_a_call_ends_it_after_a_failure(connection: Connection) -> None:
     await configure(connection)
     delivery = await claim_one(connection)
     await operate(connection, "suppress", delivery.delivery_id, "unsubscribed", "ada")

@@ -48,32 +48,32 @@ async def released(connection: Connection) -> UUID:
     return delivery.delivery_id
 
 
-async def test_job_that_is_due_at_once_is_found(connection: Connection):
+async def test_job_that_is_due_at_once_is_found(connection: Connection) -> None:
     assert await take(connection, await insert(connection))
 
 
-async def test_job_for_later_is_found(connection: Connection):
+async def test_job_for_later_is_found(connection: Connection) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
 
     assert await take(connection, await insert(connection, scheduled_at=later))
 
 
-async def test_job_of_a_retry_is_found(connection: Connection):
+async def test_job_of_a_retry_is_found(connection: Connection) -> None:
     assert await take(connection, await ended(connection, "temporary"))
 
 
-async def test_job_of_a_released_delivery_is_found(connection: Connection):
+async def test_job_of_a_released_delivery_is_found(connection: Connection) -> None:
     assert await take(connection, await released(connection))
 
 
-async def test_job_of_a_replayed_delivery_is_found(connection: Connection):
+async def test_job_of_a_replayed_delivery_is_found(connection: Connection) -> None:
     delivery_id = await delivery_in(connection, Status.CANCELLED)
     await operate(connection, "replay", delivery_id, "ops")
 
     assert await take(connection, delivery_id)
 
 
-async def test_job_of_a_held_delivery_is_found(connection: Connection):
+async def test_job_of_a_held_delivery_is_found(connection: Connection) -> None:
     delivery_id = await ended(connection, "temporary")
     await operate(connection, "hold", delivery_id, "wait", "ops")
 
@@ -81,7 +81,7 @@ async def test_job_of_a_held_delivery_is_found(connection: Connection):
 
 
 @pytest.mark.parametrize("status", [Status.DISPATCHED, Status.SUCCEEDED, Status.CANCELLED])
-async def test_delivery_that_does_not_wait_has_none(connection: Connection, status: Status):
+async def test_delivery_that_does_not_wait_has_none(connection: Connection, status: Status) -> None:
     delivery_id = await delivery_in(connection, status)
     await insert(connection)
 
@@ -90,5 +90,5 @@ async def test_delivery_that_does_not_wait_has_none(connection: Connection, stat
     assert await connection.fetchval("select count(*) from chimeway.jobs") == 1
 
 
-async def test_unknown_delivery_has_none(connection: Connection):
+async def test_unknown_delivery_has_none(connection: Connection) -> None:
     assert not await take(connection, NOBODY)

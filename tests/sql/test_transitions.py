@@ -72,7 +72,7 @@ async def everything_about(connection: Connection, delivery_id: UUID) -> list[ob
 @pytest.mark.parametrize(("status", "verb", "end"), CASES)
 async def test_verb_moves_the_delivery_or_refuses_or_says_that_nothing_changed(
     connection: Connection, status: Status, verb: str, end: str
-):
+) -> None:
     delivery_id = await delivery_in(connection, status)
     before = await everything_about(connection, delivery_id)
     function, arguments = verb.partition(" ")[0], VERBS[verb]
@@ -96,7 +96,7 @@ async def test_verb_moves_the_delivery_or_refuses_or_says_that_nothing_changed(
 @pytest.mark.parametrize("status", TERMINAL)
 async def test_nothing_the_daemons_do_touches_a_terminal_delivery(
     connection: Connection, status: Status
-):
+) -> None:
     delivery_id = await delivery_in(connection, status)
     before = await everything_about(connection, delivery_id)
     await move_clock(connection, timedelta(days=30))
@@ -109,7 +109,7 @@ async def test_nothing_the_daemons_do_touches_a_terminal_delivery(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_verb_on_an_unknown_delivery_says_so(connection: Connection, verb: str):
+async def test_verb_on_an_unknown_delivery_says_so(connection: Connection, verb: str) -> None:
     with pytest.raises(DeliveryNotFound, match=str(NOBODY)):
         await operate(connection, verb.partition(" ")[0], NOBODY, *VERBS[verb])
 
@@ -118,7 +118,7 @@ async def test_verb_on_an_unknown_delivery_says_so(connection: Connection, verb:
 @pytest.mark.parametrize("verb", ["cancel", "suppress", "replay", "hold", "release"])
 async def test_verb_refuses_to_work_for_nobody(
     connection: Connection, verb: str, actor: str | None
-):
+) -> None:
     delivery_id = await insert(connection)
 
     with pytest.raises(InvalidArgument, match=rf"chimeway\.{verb}: actor must say who"):
@@ -129,14 +129,14 @@ async def test_verb_refuses_to_work_for_nobody(
 @pytest.mark.parametrize("verb", ["cancel", "suppress", "hold"])
 async def test_verb_refuses_to_work_without_a_reason(
     connection: Connection, verb: str, reason: str | None
-):
+) -> None:
     delivery_id = await insert(connection)
 
     with pytest.raises(InvalidArgument, match=rf"chimeway\.{verb}: reason must say why"):
         await operate(connection, verb, delivery_id, reason, "ops")
 
 
-async def test_refusals_carry_our_own_sqlstates(connection: Connection):
+async def test_refusals_carry_our_own_sqlstates(connection: Connection) -> None:
     states = []
     for verb, arguments in (
         ("cancel", (NOBODY, "why", "ops")),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from deliveries import delivery
@@ -24,7 +25,7 @@ from chimewayd.models import (
 LATER = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def report(outcome: Outcome, **columns: object) -> Report:
+def report(outcome: Outcome, **columns: Any) -> Report:
     return Report(delivery(**columns), outcome, started=10.0, finished=10.25)
 
 

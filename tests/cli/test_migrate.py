@@ -1,0 +1,82 @@
+"""`chimewayd migrate`."""
+
+import asyncpg
+import pytest
+from commands import chimewayd
+
+from chimewayd import migrate
+
+pytestmark = pytest.mark.anyio
+
+EVERYTHING = [*(script.name for script in migrate.migrations()), "functions"]
+
+
+async def test_migrate_applies_everything_and_names_it(empty_dsn: str) -> None:
+    ended = await chimewayd("migrate", "--dsn", empty_dsn)
+
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [f"applied: {name}" for name in EVERYTHING]
+    assert (await chimewayd("send", "log", "me", "--payload", "{}", "--dsn", empty_dsn)).stdout
+
+
+async def test_migrate_a_second_time_has_nothing_to_do(dsn: str) -> None:
+    ended = await chimewayd("migrate", "--dsn", dsn)
+
+    assert (ended.exit_code, ended.stdout) == (0, "up to date\n")
+
+
+async def test_migrate_json_names_what_was_applied(empty_dsn: str) -> None:
+    first = await chimewayd("migrate", "--json", "--dsn", empty_dsn)
+    second = await chimewayd("migrate", "--json", "--dsn", empty_dsn)
+
+    assert first.document == {"applied": EVERYTHING}
+    assert second.document == {"applied": []}
+
+
+async def test_check_of_an_empty_database_is_1_and_changes_nothing(empty_dsn: str) -> None:
+    ended = await chimewayd("migrate", "--check", "--dsn", empty_dsn)
+
+    assert ended.exit_code == 1
+    assert ended.stdout.splitlines() == [f"pending: {name}" for name in EVERYTHING]
+    connection = await asyncpg.connect(empty_dsn)
+    assert await connection.fetchval("select to_regnamespace('chimeway')") is None
+    await connection.close()
+
+
+async def test_check_of_a_migrated_database_is_0(dsn: str) -> None:
+    ended = await chimewayd("migrate", "--check", "--json", "--dsn", dsn)
+
+    assert (ended.exit_code, ended.document) == (0, {"pending": []})
+
+
+async def test_printed_sql_does_what_migrate_does(empty_dsn: str) -> None:
+    printed = await chimewayd("migrate", "--sql")
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(printed.stdout)
+    await connection.close()
+
+    ended = await chimewayd("migrate", "--check", "--dsn", empty_dsn)
+
+    assert (ended.exit_code, ended.stdout) == (0, "up to date\n")
+
+
+async def test_sql_goes_alone() -> None:
+    ended = await chimewayd("migrate", "--sql", "--check")
+
+    assert ended.exit_code == 2
+    assert "--sql goes alone" in ended.stderr
+
+
+async def test_a_database_of_a_newer_release_is_78_and_is_left_alone(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "insert into chimeway.schema_migrations (name, checksum, release) "
+        "values ('9999_future', 'x', '9.9')"
+    )
+    await connection.close()
+
+    ended = await chimewayd("migrate", "--dsn", dsn)
+
+    assert ended.exit_code == 78
+    assert "9999_future" in ended.stderr
+    assert "install that release" in ended.stderr

@@ -1,0 +1,85 @@
+"""`chimewayd status`: one line a channel, and what needs somebody stands out."""
+
+import engine
+import pytest
+from commands import chimewayd
+
+pytestmark = pytest.mark.anyio
+
+KEYS = {
+    *("channel", "adapter", "served_by", "paused_at", "pause_reason", "due", "scheduled", "held"),
+    *("in_flight", "oldest_due_age_seconds", "succeeded", "suppressed", "cancelled"),
+}
+
+
+async def serve(connection: engine.Connection, *channels: str) -> None:
+    """Be a daemon that serves these channels."""
+    for channel in channels:
+        await engine.configure(connection, channel)
+    await connection.execute("select chimeway.register_daemon('d1', '0', $1)", list(channels))
+
+
+async def lines_by_channel(dsn: str) -> dict[str, str]:
+    ended = await chimewayd("--dsn", dsn, "status")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    return {line.split()[0]: line for line in ended.stdout.splitlines()}
+
+
+async def test_an_empty_database_says_so(dsn: str) -> None:
+    ended = await chimewayd("--dsn", dsn, "status")
+
+    assert ended.exit_code == 0
+    assert ended.stdout.startswith("no channel yet")
+
+
+async def test_a_due_channel_that_nobody_serves_is_marked_and_no_other(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+    await engine.insert(connection, channel="email")
+    await engine.insert(connection, channel="emial")
+
+    lines = await lines_by_channel(dsn)
+
+    assert "! nobody serves it, and nobody ever did" in lines["emial"]
+    assert "!" not in lines["email"]
+
+
+async def test_a_paused_channel_is_marked_with_its_reason(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+    await engine.operate(connection, "pause_channel", "email", "relay is down", "ops")
+
+    lines = await lines_by_channel(dsn)
+
+    assert "! paused since 20" in lines["email"]
+    assert lines["email"].endswith(" UTC: relay is down")
+
+
+async def test_columns_are_aligned(dsn: str, connection: engine.Connection) -> None:
+    await serve(connection, "a", "a-channel-with-a-long-name")
+    await engine.insert(connection, channel="a")
+
+    ended = await chimewayd("--dsn", dsn, "status")
+
+    header, first, second = ended.stdout.splitlines()
+    end_of_due = header.index(" due") + len(" due")
+    assert (first[end_of_due - 2 : end_of_due], second[end_of_due - 2 : end_of_due]) == (" 1", " 0")
+
+
+async def test_the_document_has_stable_keys_and_the_numbers(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+    await engine.ended(connection, "succeeded")
+    await engine.ended(connection, "permanent")
+    await engine.insert(connection)
+
+    ended = await chimewayd("--dsn", dsn, "status", "--json")
+
+    (row,) = ended.document["channels"]
+    assert set(row) == KEYS
+    assert (row["channel"], row["adapter"], row["served_by"]) == ("email", "sink", 1)
+    assert (row["due"], row["succeeded"], row["cancelled"]) == (1, 1, 1)
+    assert row["oldest_due_age_seconds"] >= 0

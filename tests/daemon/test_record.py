@@ -1,0 +1,104 @@
+"""The last stage on a real database: outcomes that it cannot store, and whose line is whose."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, cast
+
+import anyio
+import pytest
+from deliveries import delivery
+from engine import Connection, attempts_of, check_invariants, insert, look
+from loglines import restored_logging, started
+
+from chimewayd import db
+from chimewayd.config import ChannelConfig
+from chimewayd.leases import Leases
+from chimewayd.listen import Bell
+from chimewayd.models import (
+    Outcome,
+    Permanent,
+    Report,
+    Succeeded,
+    Temporary,
+    Throttled,
+    Verdict,
+)
+from chimewayd.outage import Outage
+from chimewayd.outbox import Outbox
+from chimewayd.record import _lines, record
+from chimewayd.session import Session
+from chimewayd.slots import Slots
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with restored_logging():
+        started()
+        yield
+
+
+WRONG_TYPE = cast("Any", "503")
+
+
+async def record_all(dsn: str, *outcomes: Outcome) -> None:
+    """Claim as many deliveries as there are outcomes, and report one for each."""
+    slots, leases, reports = Slots(10, {"email": 10}), Leases(60), Outbox[Report]()
+    async with Session(dsn, "records") as session:
+        await db.configure_channel(session, "email", ChannelConfig(adapter="sink"))
+        daemon_id = await db.register_daemon(session, "d1", "1", ["email"])
+        me = db.Identity(daemon_id, "d1", "1", ("email",), timedelta(seconds=60))
+        claimed = await db.claim(session, me, *slots.room(), arm=False)
+        slots.take(claimed)
+        slots.queue(claimed)
+        for outcome in outcomes:
+            one = slots.next()
+            assert one is not None
+            slots.finish(one)
+            reports.put(Report(one, outcome, anyio.current_time(), anyio.current_time()))
+        reports.close()
+        with anyio.fail_after(10):
+            await record(session, me, reports, slots, leases, Outage(), {"email": 5}, Bell())
+    assert slots.in_hand == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        pytest.param(Permanent(detail="a\0b"), "cancelled", id="NUL"),
+        pytest.param(Permanent(detail="\ud800"), "cancelled", id="half a character"),
+        pytest.param(Permanent(status_code=10**12), "cancelled", id="a huge status"),
+        pytest.param(Permanent(status_code=WRONG_TYPE), "cancelled", id="a status that is a text"),
+        pytest.param(Temporary(retry_after=WRONG_TYPE), "failed", id="a wait that is a text"),
+        pytest.param(Throttled(retry_after=WRONG_TYPE), "failed", id="a limit that is a text"),
+        pytest.param(Succeeded(provider_message_id="\0"), "succeeded", id="a bad message id"),
+    ],
+)
+async def test_outcome_that_cannot_be_stored_is_recorded_without_its_evidence(
+    dsn: str, connection: Connection, broken: Outcome, status: str
+) -> None:
+    first = await insert(connection)
+    second = await insert(connection)
+
+    await record_all(dsn, broken, Succeeded(status_code=250))
+
+    (attempt,) = await attempts_of(connection, first)
+    assert (await look(connection, first))["status"] == status
+    assert "evidence" in attempt["detail"]
+    assert (await look(connection, second))["status"] == "succeeded"
+    await check_invariants(connection)
+
+
+def test_two_outcomes_of_one_delivery_have_a_line_each() -> None:
+    now = delivery(claim_id=2, attempt_number=2)
+    before = now._replace(claim_id=1, attempt_number=1)
+    reports = [Report(before, Succeeded(), 0, 1), Report(now, Temporary(), 5, 6)]
+    verdicts = [
+        Verdict(now.delivery_id, 2, "applied", "failed", None, 2, None),
+        Verdict(now.delivery_id, 1, "stale", "failed", None, 1, None),
+    ]
+
+    told = [fields for _, _, fields in _lines(reports, verdicts, {"hooks": 5})]
+
+    assert [(f["attempt"], f["outcome"]) for f in told] == [(2, "temporary"), (1, "succeeded")]

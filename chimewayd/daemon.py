@@ -24,6 +24,7 @@ from chimewayd import __version__, adapters, db, dsn, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.claim import claim
 from chimewayd.config import Settings
+from chimewayd.errors import ChimewaydError
 from chimewayd.heartbeat import keep_leases
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell, listen
@@ -33,7 +34,7 @@ from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
 from chimewayd.record import record, release
 from chimewayd.run import Calls, Channel, run
-from chimewayd.session import Session, connect
+from chimewayd.session import Session, connect, describe_error
 from chimewayd.slots import Slots
 from chimewayd.sweep import sweep
 
@@ -99,6 +100,7 @@ async def serve(settings: Settings) -> int:
         ConfigError, ConfigErrors: a channel cannot be served as it is configured.
         DatabaseUnavailable: the database did not answer at the start; later it is waited for.
         SchemaMismatch, MigrationDrift: the database is not at this release.
+        ChimewaydError: a stage failed in a way that waiting does not help.
     """
     made = make_adapters(settings)
     # What is loaded by now stays for good, and need not be walked again.
@@ -113,16 +115,27 @@ async def serve(settings: Settings) -> int:
             for name, channel in settings.channels.items()
         }
         calls = _in_hand(settings, channels)
-        async with anyio.create_task_group() as everything:
-            stop = anyio.Event()
-            await everything.start(_heed_signals, stop, everything.cancel_scope)
-            everything.start_soon(_heed_overrun, calls, stop)
-            await _deliver(settings, sessions, me, calls, stop)
-            everything.cancel_scope.cancel()
+        try:
+            await _until_stopped(settings, sessions, me, calls)
+        except ExceptionGroup as errors:
+            log.critical(Event.DAEMON_FAILED, exc_info=errors)
+            reasons = "; ".join(describe_error(error) for error in errors.exceptions)
+            raise ChimewaydError(f"the daemon failed: {reasons}") from errors
         with anyio.move_on_after(FLUSH_SECONDS, shield=True):
             await db.forget_daemons(sessions.upkeep, me.daemon_id, settings.lease * 10)
     log.info(Event.DAEMON_STOPPED, abandoned_calls=calls.abandoned)
     return calls.abandoned
+
+
+async def _until_stopped(
+    settings: Settings, sessions: Sessions, me: db.Identity, calls: Calls
+) -> None:
+    async with anyio.create_task_group() as everything:
+        stop = anyio.Event()
+        await everything.start(_heed_signals, stop, everything.cancel_scope)
+        everything.start_soon(_heed_overrun, calls, stop)
+        await _deliver(settings, sessions, me, calls, stop)
+        everything.cancel_scope.cancel()
 
 
 async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.Identity]:

@@ -199,7 +199,9 @@ async def _deliver(
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, calls, settings, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:
-                intake.start_soon(listen, listen_dsn, bell, outage, readiness.listening)
+                # Another server may be away while this one is not.
+                listener_outage = outage if settings.listen_dsn is None else Outage()
+                intake.start_soon(listen, listen_dsn, bell, listener_outage, readiness.listening)
                 intake.start_soon(
                     claim,
                     sessions.claims,

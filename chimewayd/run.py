@@ -104,8 +104,6 @@ async def run(
             async for batch in claimed:
                 calls.slots.queue(batch)
                 _call_hands(calls)
-                if calls.failure is not None:
-                    raise calls.failure
             calls.unsent.put_all(calls.slots.give_up_waiting())
             await _finish(calls, grace_seconds)
             keepers.cancel_scope.cancel()
@@ -244,7 +242,11 @@ def _abandon(calls: Calls, worker: Worker) -> None:
     if calls.abandoned >= ABANDONED_LIMIT:
         calls.overrun.set()
     log.error(Event.ADAPTER_ABANDONED, delivery_id=delivery.delivery_id, channel=delivery.channel)
-    outcome = TimedOut(detail="no answer within the deadline; the adapter would not be cut")
+    outcome: Outcome = TimedOut(
+        detail="no answer within the deadline, and the adapter would not be cut"
+    )
+    if worker.cut is Cut.STOP:
+        outcome = Uncertain(detail="the daemon stopped during the call, and it would not be cut")
     calls.reports.put(Report(delivery, outcome, worker.started, now))
     calls.slots.finish(delivery)
     calls.quiet.set()
@@ -256,6 +258,8 @@ async def _keep_deadlines(calls: Calls) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await anyio.sleep(DEADLINE_CHECK_SECONDS)
+        if calls.failure is not None:
+            raise calls.failure
         now = loop.time()
         for worker in calls.busy:
             if worker.cut is not None and now > worker.cut_at + CUT_GRACE_SECONDS:

@@ -56,7 +56,7 @@ async def test_daemon_stops_although_a_call_will_not_be_cut(
     assert stopped.exit_code == 1
     assert stopped.lines[-1]["event"] == "daemon_stopped"
     assert stopped.lines[-1]["abandoned_calls"] == 1
-    assert (attempt["outcome"], attempt["error_class"]) == ("failed", "timeout")
+    assert (attempt["outcome"], attempt["error_class"]) == ("failed", "uncertain")
     assert (await look(connection, delivery_id))["status"] == "failed"
     await check_invariants(connection)
 

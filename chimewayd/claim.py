@@ -11,7 +11,9 @@ what one more look shortly afterwards is for.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
@@ -28,47 +30,63 @@ LATE_COMMIT_SECONDS = 0.025
 """How long a commit may take between its look at the bell and its being visible."""
 
 
-async def claim(
-    session: Session,
-    me: db.Identity,
-    slots: Slots,
-    leases: Leases,
-    bell: Bell,
-    outage: Outage,
-    claimed: MemoryObjectSendStream[list[Delivery]],
-    poll_interval: timedelta,
-    looked: Callable[[], None],
-) -> None:
-    """Claim for ever; `looked` is called after each look at the queue."""
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What the stage works with: the database, what is in hand, and the stage that comes next."""
 
-    async def look(*, arm: bool) -> int:
-        room, limit = slots.room()
-        sent_at = anyio.current_time()
-        # Nothing may come between a claim and its hand-over: what is claimed is handed on or
-        # lost until its lease ends.
-        with anyio.CancelScope(shield=True):
-            deliveries = await db.claim(session, me, room, limit, arm=arm)
-            leases.begin(deliveries, sent_at)
-            slots.take(deliveries)
-            if deliveries:
-                claimed.send_nowait(deliveries)
-        looked()
-        return len(deliveries)
+    session: Session
+    me: db.Identity
+    slots: Slots
+    leases: Leases
+    bell: Bell
+    outage: Outage
+    claimed: MemoryObjectSendStream[list[Delivery]]
+    poll_interval: timedelta
+    looked: Callable[[], None]
+    """Called after each look at the queue."""
 
+
+async def claim(intake: Intake) -> None:
+    """Claim for ever."""
     # Asleep for one channel, it must still refill another that was too full to be looked at.
-    slots.when_room(bell.ring)
+    intake.slots.when_room(intake.bell.ring)
     while True:
-        await slots.wait_for_room()
-        if await outage.outlast(lambda: look(arm=False)):
+        await intake.slots.wait_for_room()
+        if await _look(intake):
             # A checkpoint: the calls just handed on may begin.
             await anyio.sleep(0)
             continue
-        if await outage.outlast(lambda: look(arm=True)):
+        if await _look(intake, arm=True) or await intake.bell.wait(LATE_COMMIT_SECONDS):
             continue
-        if await bell.wait(LATE_COMMIT_SECONDS):
-            continue
-        if await outage.outlast(lambda: look(arm=False)):
-            continue
-        due = await outage.outlast(lambda: db.next_due(session, me.channels))
-        sleep = min([poll_interval, *([] if due is None else [due])])
-        await bell.wait(sleep.total_seconds())
+        if not await _look(intake):
+            await _sleep(intake)
+
+
+async def _sleep(intake: Intake) -> None:
+    """Return when something was claimed, or may be claimed."""
+    while True:
+        due = await intake.outage.outlast(lambda: db.next_due(intake.session, intake.me.channels))
+        length = min([intake.poll_interval, *([] if due is None else [due])])
+        # Nobody rang: the bell is armed still, and one look is enough.
+        if await intake.bell.wait(length.total_seconds()) or await _look(intake):
+            return
+
+
+async def _look(intake: Intake, *, arm: bool = False) -> int:
+    """Claim what there is room for and hand it on; return how many there were."""
+    return await intake.outage.outlast(partial(_claim_once, intake, arm=arm))
+
+
+async def _claim_once(intake: Intake, *, arm: bool) -> int:
+    room, limit = intake.slots.room()
+    sent_at = anyio.current_time()
+    # Nothing may come between a claim and its hand-over: what is claimed is handed on or lost
+    # until its lease ends.
+    with anyio.CancelScope(shield=True):
+        deliveries = await db.claim(intake.session, intake.me, room, limit, arm=arm)
+        intake.leases.begin(deliveries, sent_at)
+        intake.slots.take(deliveries)
+        if deliveries:
+            intake.claimed.send_nowait(deliveries)
+    intake.looked()
+    return len(deliveries)

@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from chimewayd import __version__, adapters, db, dsn, migrate
 from chimewayd.adapters.base import Adapter
-from chimewayd.claim import claim
+from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
 from chimewayd.errors import ChimewaydError
 from chimewayd.heartbeat import keep_leases
@@ -204,15 +204,17 @@ async def _deliver(
                 intake.start_soon(listen, listen_dsn, bell, listener_outage, readiness.listening)
                 intake.start_soon(
                     claim,
-                    sessions.claims,
-                    me,
-                    calls.slots,
-                    calls.leases,
-                    bell,
-                    outage,
-                    intake_end,
-                    settings.poll_interval,
-                    readiness.looked,
+                    Intake(
+                        sessions.claims,
+                        me,
+                        calls.slots,
+                        calls.leases,
+                        bell,
+                        outage,
+                        intake_end,
+                        settings.poll_interval,
+                        readiness.looked,
+                    ),
                 )
                 await stop.wait()
                 log.info(Event.DAEMON_DRAINING, in_hand=calls.slots.in_hand)

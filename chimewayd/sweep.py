@@ -4,18 +4,22 @@ leases that ran out ─▶ lost, then retried · waits that expired ─▶ cance
 """
 
 from datetime import timedelta
+from functools import partial
+from itertools import count
 
 import anyio
 import structlog
 
 from chimewayd import db
-from chimewayd.errors import DatabaseUnavailable
 from chimewayd.log import Event
 from chimewayd.models import Lost
 from chimewayd.outage import Outage
 from chimewayd.session import Session
 
 SWEEP_SECONDS = 5.0
+SWEEPS_PER_TIDYING = 6
+"""What only keeps the house in order is done every so many sweeps."""
+
 LIMIT = 100
 SILENT_FOR = timedelta(minutes=10)
 """After this a daemon that says nothing is taken out of the list."""
@@ -33,29 +37,33 @@ async def sweep(session: Session, outage: Outage) -> None:
     """Sweep at once and then for ever."""
     since = EVER
     unserved: set[str] = set()
-    while True:
-        await outage.outlast(lambda: _sweep(session, since, unserved))  # noqa: B023 - awaited here
+    for number in count():
+        tidies = number % SWEEPS_PER_TIDYING == 0
+        try:
+            await outage.outlast(partial(_move_on, session, since))
+            if tidies:
+                await outage.outlast(partial(_tidy, session, unserved))
+        except Exception:  # a sweep that fails must not end the daemon
+            log.exception(Event.SWEEP_FAILED)
         since = EXPIRY_OVERLAP
         await anyio.sleep(SWEEP_SECONDS)
 
 
-async def _sweep(session: Session, since: timedelta, unserved: set[str]) -> None:
-    try:
-        while lost := await db.rescue(session, LIMIT):
-            _say_lost(lost)
-        while ended := await db.expire(session, since, LIMIT):
-            log.info(
-                Event.DELIVERY_ENDED,
-                reason="expired",
-                deliveries=[str(delivery.delivery_id) for delivery in ended],
-            )
-        await db.roll_up_tallies(session)
-        await db.forget_daemons(session, None, SILENT_FOR)
-        _say_unserved(set(await db.unserved_channels(session)), unserved)
-    except DatabaseUnavailable:
-        raise
-    except Exception:  # a sweep that fails must not end the daemon
-        log.exception(Event.SWEEP_FAILED)
+async def _move_on(session: Session, since: timedelta) -> None:
+    while lost := await db.rescue(session, LIMIT):
+        _say_lost(lost)
+    while ended := await db.expire(session, since, LIMIT):
+        log.info(
+            Event.DELIVERY_ENDED,
+            reason="expired",
+            deliveries=[str(delivery.delivery_id) for delivery in ended],
+        )
+
+
+async def _tidy(session: Session, unserved: set[str]) -> None:
+    await db.roll_up_tallies(session)
+    await db.forget_daemons(session, None, SILENT_FOR)
+    _say_unserved(set(await db.unserved_channels(session)), unserved)
 
 
 def _say_unserved(found: set[str], known: set[str]) -> None:

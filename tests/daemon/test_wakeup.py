@@ -5,6 +5,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 from engine import Connection, check_invariants, insert, look
+from gated import gated
 from receiver import Receiver
 from running import WEBHOOK, eventually, running
 
@@ -83,6 +84,20 @@ async def test_scheduled_delivery_goes_out_when_it_is_due(
     assert [request.path for request in hooks.requests] == ["/now", "/then"]
     assert hooks.requests[1].at >= due
     assert (await look(connection, scheduled))["status"] == "succeeded"
+
+
+async def test_retry_goes_out_when_it_is_due(dsn: str, connection: Connection) -> None:
+    channel = WEBHOOK | {"retry": {"schedule": ["500ms"]}}
+    async with gated() as gate, running(dsn, {"hooks": channel}, poll_interval="60s") as daemon:
+        gate.script("/flaky", 503, 200)
+        await insert(connection, channel="hooks", recipient=gate.url + "/flaky")
+        await gate.until_under_way(1)
+        await until_asleep(connection)
+
+        gate.open()
+        await daemon.said("attempt_recorded", 2)
+
+    assert len(gate.arrived) == 2
 
 
 async def test_listener_that_is_cut_off_comes_back_and_misses_nothing(

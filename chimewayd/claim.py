@@ -3,11 +3,12 @@
     room ─▶ claim ─┬─ full ─────────────────────────────▶ claim again when half of it is done
                    ├─ some ─────────────────────────────▶ claim again
                    └─ none ─▶ arm the bell, claim once more ─▶ sleep ─▶ a ring, the next due time,
-                                                                        or the poll
+                                                                        or another look
 
-Arming before the last look closes the gap between "nothing there" and "asleep". A commit that
-had looked at the bell just before it was armed, and becomes visible just after the last look, is
-what one more look shortly afterwards is for.
+Arming before the last look closes the gap between "nothing there" and "asleep". One gap is left:
+a commit looks at the bell just before it is armed, and becomes visible just after the last look.
+It is as short as a commit, which may be long on a slow disk; so a sleeper looks again after 25
+milliseconds, then after twice that, and so on until its looks are the poll.
 """
 
 from collections.abc import Callable
@@ -26,8 +27,10 @@ from chimewayd.outage import Outage
 from chimewayd.session import Session
 from chimewayd.slots import Slots
 
-LATE_COMMIT_SECONDS = 0.025
-"""How long a commit may take between its look at the bell and its being visible."""
+FIRST_DOZE_SECONDS = 0.025
+
+SHORTEST_DOZE_SECONDS = 0.002
+"""What is due and not to be had is in another daemon's hands for this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,23 @@ async def claim(intake: Intake) -> None:
             # A checkpoint: the calls just handed on may begin.
             await anyio.sleep(0)
             continue
-        if await _look(intake, arm=True) or await intake.bell.wait(LATE_COMMIT_SECONDS):
-            continue
-        if not await _look(intake):
+        if not await _look(intake, arm=True):
             await _sleep(intake)
 
 
 async def _sleep(intake: Intake) -> None:
     """Return when something was claimed, or may be claimed."""
+    longest = intake.poll_interval.total_seconds()
+    doze = min(FIRST_DOZE_SECONDS, longest)
     while True:
-        due = await intake.outage.outlast(lambda: db.next_due(intake.session, intake.me.channels))
-        length = min([intake.poll_interval, *([] if due is None else [due])])
+        # What is due on a channel without room is no reason to look; its room is, and rings.
+        room, _ = intake.slots.room()
+        due = await intake.outage.outlast(partial(db.next_due, intake.session, list(room)))
+        length = doze if due is None else min(doze, max(due.total_seconds(), SHORTEST_DOZE_SECONDS))
         # Nobody rang: the bell is armed still, and one look is enough.
-        if await intake.bell.wait(length.total_seconds()) or await _look(intake):
+        if await intake.bell.wait(length) or await _look(intake):
             return
+        doze = min(2 * doze, longest)
 
 
 async def _look(intake: Intake, *, arm: bool = False) -> int:

@@ -13,7 +13,10 @@ import anyio
 COMMAND = Path(sys.executable).with_name("chimewayd")
 DEADLINE_SECONDS = 30.0
 
-_NOT_INHERITED = ("PG", "CHIMEWAYD_", "NO_COLOR", "COLUMNS", "CREDENTIALS_DIRECTORY")
+_NOT_INHERITED = (
+    *("PG", "CHIMEWAYD_", "NO_COLOR", "COLUMNS", "CREDENTIALS_DIRECTORY"),
+    "PYTHONUNBUFFERED",  # what is left in a buffer at the end is part of the test
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ async def chimewayd(
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our own environment without what names databases, settings or colours."""
+    """Return our own environment without what changes what a command does or prints."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
     }

@@ -53,7 +53,8 @@ begin
     where k.id = v_delivery.claim_id
   ),
   ordered as (
-    select row_number() over (order by t.happened_at, t.rank, t.place) as step, t.* from timeline as t
+    select row_number() over (order by t.rank > 0, t.happened_at, t.rank, t.place) as step, t.*
+    from timeline as t
   )
   select o.step, o.happened_at, o.event, o.what, o.why, o.facts from ordered as o
   union all

@@ -22,16 +22,18 @@ begin
 
   if p_delivery.status = 'dispatched' then
     return query select k.expires_at,
-      format('daemon %s records how attempt %s ends', k.daemon_name, p_delivery.attempt_count)
+      coalesce('daemon ' || k.daemon_name || ' records how attempt '
+          || p_delivery.attempt_count || ' ends', 'its claim is missing: chimewayd doctor repairs that')
         || coalesce(', then ' || p_delivery.requested_status || ': ' || p_delivery.requested_reason, ''),
-      coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at) || ' ago',
-          'the daemon is not known any more')
-        || '; if its lease runs out, the attempt is recorded as lost',
+      case when k.id is null then 'no function of chimeway leaves a delivery dispatched like this'
+        else coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at)
+            || ' ago', 'the daemon is not known any more')
+          || '; if its lease runs out, the attempt is recorded as lost' end,
       jsonb_strip_nulls(jsonb_build_object(
         'daemon', k.daemon_name, 'last_seen_at', m.heartbeat_at, 'lease_until', k.expires_at))
-    from chimeway.claims as k
-    left join chimeway.daemons as m on m.id = k.daemon_id
-    where k.id = p_delivery.claim_id;
+    from (values (p_delivery.claim_id)) as token (id)
+    left join chimeway.claims as k on k.id = token.id
+    left join chimeway.daemons as m on m.id = k.daemon_id;
     return;
   end if;
 
@@ -69,9 +71,11 @@ begin
     (6, v_channel.paused_at is not null, 'it waits for its channel to be resumed',
       format('channel %s was paused by %s at %s: %s', v_channel.name, v_channel.paused_by,
         chimeway.moment(v_channel.paused_at), v_channel.pause_reason)),
-    (7, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
+    (7, not v_channel.enabled, 'it ends as suppressed: channel_disabled',
+      format('channel %s is disabled', v_channel.name)),
+    (8, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
       format('not due until %s', chimeway.moment(v_due))),
-    (8, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
+    (9, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
       'it is due')
   ) as reason (rank, applies, what, why)
   where reason.applies

@@ -192,3 +192,18 @@ def test_readme_environment_variable_is_a_setting(tmp_path: Path) -> None:
     assert settings.channels["orders"].retry.base.total_seconds() == 7
     with pytest.raises(ConfigError):
         config.load(file, environment={name + "S": "7s"})
+
+
+def test_promises_are_proved_by_tests_that_exist() -> None:
+    proofs = [
+        name.split("::") for name in column(section(ARCHITECTURE, "Promises and their proofs"), 2)
+    ]
+
+    missing = [
+        f"{file}::{test}"
+        for file, test in proofs
+        if f"def {test}(" not in (ROOT / file).read_text("utf-8")
+    ]
+
+    assert proofs
+    assert missing == []

@@ -26,8 +26,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- The statistics of a queue are of another moment: these plans are right at any size.
+-- The statistics of a queue are of another moment: these plans are right at any size. Without a
+-- sort the queue's head can only be had by walking its index.
 set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan

@@ -11,6 +11,7 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
   with attempts as (
     select a.*, c as policy, d.status as final_status, d.suppression_reason as final_reason,

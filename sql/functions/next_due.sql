@@ -5,6 +5,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
   with recursive levels as (
     select c.name as channel, first.priority

@@ -9,6 +9,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
   with recursive levels as (
     (select j.priority from chimeway.jobs as j where j.channel = p_channel
@@ -34,7 +36,8 @@ as $$
     ) as w
   )
   select c.due, c.scheduled, c.held, (
-      select min(coalesce(nullif(head.due_at, '-infinity'), d.scheduled_at))
+      select min(coalesce(nullif(head.due_at, '-infinity'),
+        (select d.scheduled_at from chimeway.deliveries as d where d.id = head.delivery_id)))
       from levels as l
       cross join lateral (
         (select j.due_at, j.delivery_id from chimeway.jobs as j
@@ -46,7 +49,6 @@ as $$
             and j.due_at > '-infinity' and j.due_at <= p_now
           order by j.due_at limit 1)
       ) as head
-      join chimeway.deliveries as d on d.id = head.delivery_id
     )
   from counted as c
 $$;

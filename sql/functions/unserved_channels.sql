@@ -5,6 +5,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
   with recursive waiting as (
     (select j.channel from chimeway.jobs as j order by j.channel limit 1)

@@ -72,8 +72,8 @@ async def _sleep(intake: Intake) -> None:
         room, _ = intake.slots.room()
         due = await intake.outage.outlast(partial(db.next_due, intake.session, list(room)))
         length = doze if due is None else min(doze, max(due.total_seconds(), SHORTEST_DOZE_SECONDS))
-        # Nobody rang: the bell is armed still, and one look is enough.
-        if await intake.bell.wait(length) or await _look(intake):
+        # Nobody rang: one look is enough, and one that arms is a full one.
+        if await intake.bell.wait(length) or await _look(intake, arm=True):
             return
         doze = min(2 * doze, longest)
 

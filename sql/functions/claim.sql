@@ -42,6 +42,9 @@ declare
   v_refused uuid[];
   v_reasons text[];
   v_claim_id bigint;
+  v_floors jsonb;
+  v_is_full boolean;
+  v_levels jsonb;
 begin
   if p_arm then
     -- Before the statements below take their snapshot: what commits from here on rings.
@@ -49,42 +52,89 @@ begin
   end if;
   v_now := chimeway.clock();
 
+  -- Where the last claim of this session ended: behind it are dead rows, and now and then a late
+  -- commit, for which a full look starts at the very front again.
+  v_floors := chimeway.claim_floors(v_now, p_arm);
+  v_is_full := (v_floors -> 'is_full')::boolean;
+
   with recursive wanted as materialized (
     select w.channel, w.slots, w.turn
     from unnest(p_channels, p_slots) with ordinality as w (channel, slots, turn)
     join chimeway.channels as c on c.name = w.channel and c.paused_at is null
   ),
-  levels as (
-    -- One index probe a priority in use, however many jobs it has.
-    select w.channel, first.priority
+  known as materialized (
+    select f.channel, f.priority, f.position, f.due_at
+    from jsonb_to_recordset(v_floors -> 'levels') as f
+      (channel text, priority smallint, position bigint, due_at timestamptz)
+    join wanted as w on w.channel = f.channel
+  ),
+  gaps as materialized (
+    -- Between the priorities that are known, others may have come into use.
+    select k.channel, k.priority as above,
+      lead(k.priority) over (partition by k.channel order by k.priority) as below
+    from known as k
+    union all
+    select w.channel, null, (select min(k.priority) from known as k where k.channel = w.channel)
     from wanted as w
+  ),
+  found as (
+    -- One index probe a new priority, however many jobs it has.
+    select g.channel, g.below, first.priority
+    from gaps as g
     cross join lateral (
       select j.priority from chimeway.jobs as j
-      where j.channel = w.channel
+      where j.channel = g.channel
+        and j.priority > coalesce(g.above, -32768) and j.priority < coalesce(g.below, 32767)
       order by j.priority limit 1
     ) as first
     union all
-    select l.channel, further.priority
-    from levels as l
+    select f.channel, f.below, further.priority
+    from found as f
     cross join lateral (
       select j.priority from chimeway.jobs as j
-      where j.channel = l.channel and j.priority > l.priority
+      where j.channel = f.channel
+        and j.priority > f.priority and j.priority < coalesce(f.below, 32767)
       order by j.priority limit 1
     ) as further
   ),
+  levels as materialized (
+    select k.channel, k.priority, k.position, k.due_at from known as k
+    union all
+    select f.channel, f.priority, null, null from found as f
+  ),
   due as materialized (
-    select picked.row_id
+    select picked.*
     from (select * from wanted order by turn) as w
     cross join lateral (
-      select job.row_id
-      from (select l.priority from levels as l where l.channel = w.channel order by 1) as level
+      select job.row_id, w.channel, level.priority, job.position, job.due_at
+      from (
+        select l.priority,
+          case when v_is_full then 0 else coalesce(l.position, 0) end as position,
+          case when v_is_full then '-infinity' else coalesce(l.due_at, '-infinity') end as due_at
+        from levels as l
+        where l.channel = w.channel
+        order by 1
+      ) as level
       cross join lateral (
-        select j.ctid as row_id
-        from chimeway.jobs as j
-        where j.channel = w.channel and j.priority = level.priority and j.due_at <= v_now
-        order by j.due_at, j.position
-        limit w.slots
-        for update skip locked
+        select * from (
+          select j.ctid as row_id, j.position, null::timestamptz as due_at
+          from chimeway.jobs as j
+          where j.channel = w.channel and j.priority = level.priority
+            and j.due_at = '-infinity' and j.position > level.position
+          order by j.position
+          limit w.slots
+          for update skip locked
+        ) as at_once
+        union all
+        select * from (
+          select j.ctid, null::bigint, j.due_at
+          from chimeway.jobs as j
+          where j.channel = w.channel and j.priority = level.priority
+            and j.due_at > '-infinity' and j.due_at >= level.due_at and j.due_at <= v_now
+          order by j.due_at, j.position
+          limit w.slots
+          for update skip locked
+        ) as later
       ) as job
       limit w.slots
     ) as picked
@@ -95,7 +145,17 @@ begin
     where j.ctid = any (array(select d.row_id from due as d))
     returning j.delivery_id
   )
-  select array_agg(t.delivery_id) into v_ids from taken as t;
+  select (select array_agg(t.delivery_id) from taken as t),
+    (select jsonb_agg(jsonb_build_object('channel', l.channel, 'priority', l.priority,
+        'position', greatest(l.position, d.position), 'due_at', greatest(l.due_at, d.due_at)))
+      from levels as l
+      left join (
+        select d.channel, d.priority, max(d.position) as position, max(d.due_at) as due_at
+        from due as d
+        group by d.channel, d.priority
+      ) as d on d.channel = l.channel and d.priority = l.priority)
+  into v_ids, v_levels;
+  perform chimeway.keep_claim_floors(v_floors, v_levels, p_channels, v_now);
 
   if v_ids is null then
     return;
@@ -167,7 +227,8 @@ comment on function chimeway.claim(bigint, text, text[], integer[], integer, int
   'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion; '
   'channels that are paused or not configured are passed over. Judges policy too: expired -> '
   'cancelled, refused -> suppressed, without a call; those are not returned. p_arm arms the '
-  'doorbell first. Locks jobs (skipping locked ones), then deliveries. Call it again at once after '
+  'doorbell first. What a late commit puts before the session''s floors is seen by the next full '
+  'look: an arming one, or the first after a second. Locks jobs (skipping locked ones), then deliveries. Call it again at once after '
   'a full batch.';
 
 revoke all on function

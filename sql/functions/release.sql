@@ -8,23 +8,32 @@ set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
+  v_now constant timestamptz := chimeway.clock();
   v_status text;
 begin
   perform chimeway.require_actor('release', actor);
 
-  update chimeway.jobs as j
-  set due_at = coalesce(d.next_attempt_at, d.scheduled_at)
-  from chimeway.deliveries as d
-  where d.id = release.id
-    and j.channel = d.channel and j.priority = d.priority
-    and j.due_at = 'infinity' and j.position = d.position;
+  with freed as (
+    -- Due now where its moment has passed: no claim looks for jobs that were due long ago.
+    update chimeway.jobs as j
+    set due_at = greatest(coalesce(d.next_attempt_at, d.scheduled_at), v_now)
+    from chimeway.deliveries as d
+    where d.id = release.id
+      and j.channel = d.channel and j.priority = d.priority
+      and j.due_at = 'infinity' and j.position = d.position
+    returning j.delivery_id, j.due_at
+  )
+  update chimeway.deliveries as d
+  set next_attempt_at = f.due_at
+  from freed as f
+  where d.id = f.delivery_id
+  returning d.status into v_status;
 
   if found then
     insert into chimeway.delivery_events (delivery_id, happened_at, event, actor)
-    values (release.id, chimeway.clock(), 'released', actor);
+    values (release.id, v_now, 'released', actor);
     perform chimeway.ring();
-    return query select true, d.status, 'released'::text
-      from chimeway.deliveries as d where d.id = release.id;
+    return query select true, v_status, 'released'::text;
     return;
   end if;
 
@@ -38,6 +47,6 @@ $$;
 
 comment on function chimeway.release(uuid, text) is
   'Lets a held delivery be claimed again, when it is due. NC001: no such delivery. NC003: no actor. '
-  'Locks the job.';
+  'Locks the job, then the delivery.';
 
 revoke all on function chimeway.release(uuid, text) from public;

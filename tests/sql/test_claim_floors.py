@@ -1,0 +1,106 @@
+"""Claims begin where the last one ended, and miss nothing for long."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from engine import Connection, claim, configure, insert, look, operate, record_all
+
+pytestmark = pytest.mark.anyio
+
+BATCH = 100
+BATCHES = 20
+
+ENTRIES_READ = """
+select idx_tup_read from pg_stat_user_indexes
+where schemaname = 'chimeway' and indexrelname = 'jobs_pkey'
+"""
+FOUND_WITHIN_SECONDS = 10
+
+
+@pytest.fixture(autouse=True)
+async def channel(unchecked: Connection) -> None:
+    """Configure channel email."""
+    await configure(unchecked)
+
+
+async def entries_read(connection: Connection) -> int:
+    await connection.execute("select pg_stat_force_next_flush()")
+    await connection.execute("select pg_stat_clear_snapshot()")
+    read: int = await connection.fetchval(ENTRIES_READ)
+    return read
+
+
+async def test_claim_does_not_walk_over_what_a_held_snapshot_keeps(
+    connection: Connection, other: Connection
+) -> None:
+    await connection.execute(
+        "insert into chimeway.deliveries (channel, recipient, payload) "
+        "select 'email', 'ada', '{}' from generate_series(1, $1::integer)",
+        BATCH * BATCHES,
+    )
+    read = []
+
+    async with other.transaction(isolation="repeatable_read"):
+        await other.fetchval("select count(*) from chimeway.jobs")
+        for _ in range(BATCHES):
+            before = await entries_read(connection)
+            claimed = await claim(connection, slots=BATCH)
+            await record_all(connection, [(delivery, "succeeded") for delivery in claimed])
+            read.append(await entries_read(connection) - before)
+
+    # One of them may have been a full look.
+    assert sorted(read)[-2] <= 3 * BATCH
+
+
+async def test_late_commit_is_found_by_a_full_look(
+    connection: Connection, other: Connection
+) -> None:
+    transaction = other.transaction()
+    await transaction.start()
+    late = await insert(other)
+    await insert(connection)
+    assert len(await claim(connection)) == 1
+    await transaction.commit()
+
+    with anyio.fail_after(FOUND_WITHIN_SECONDS):
+        while not (claimed := await claim(connection, arm=True)):
+            pass
+
+    assert [delivery.delivery_id for delivery in claimed] == [late]
+
+
+async def test_priority_that_comes_into_use_is_claimed_at_once(connection: Connection) -> None:
+    for priority in (0, 10):
+        await insert(connection, priority=priority)
+        assert len(await claim(connection)) == 1
+
+    expected = [await insert(connection, priority=priority) for priority in (-5, 5, 20)]
+
+    assert [delivery.delivery_id for delivery in await claim(connection)] == expected
+
+
+async def test_session_that_claims_for_the_first_time_looks_everywhere(
+    connection: Connection, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    expected = {await insert(connection, priority=priority) for priority in (3, 1, 2)}
+
+    claimed = await claim(await connect())
+
+    assert {delivery.delivery_id for delivery in claimed} == expected
+
+
+async def test_released_delivery_is_claimed_though_its_moment_has_long_passed(
+    connection: Connection,
+) -> None:
+    held = await insert(connection)
+    await operate(connection, "hold", held, "wait", "ops")
+    retried = await insert(connection)
+    await operate(connection, "hold", retried, "wait", "ops")
+    await operate(connection, "release", retried, "ops")
+    assert [d.delivery_id for d in await claim(connection)] == [retried]
+
+    await operate(connection, "release", held, "ops")
+
+    assert [d.delivery_id for d in await claim(connection)] == [held]
+    assert (await look(connection, held))["attempt_count"] == 1

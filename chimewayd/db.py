@@ -4,16 +4,16 @@ Rows become models here and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from chimewayd.config import ChannelConfig
 from chimewayd.models import Delivery, Ended, Lost, Report, Verdict, kind_of
-from chimewayd.session import Session
+from chimewayd.session import BULK_TIMEOUT, Session
 
 CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
@@ -30,17 +30,35 @@ UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 EXPLAIN = "select * from chimeway.explain($1)"
 STATS = "select * from chimeway.stats()"
-CANCEL = "select * from chimeway.cancel($1, $2, $3)"
-SUPPRESS = "select * from chimeway.suppress($1, $2, $3)"
-REPLAY = "select * from chimeway.replay($1, $2)"
-HOLD = "select * from chimeway.hold($1, $2, $3)"
-RELEASE = "select * from chimeway.release($1, $2)"
 RESUME_CHANNEL = "select * from chimeway.resume_channel($1, $2)"
+EACH = "select t.id, v.changed, v.message from unnest($1::uuid[]) as t (id) "
+VERBS = {
+    "cancel": "cross join lateral chimeway.cancel(t.id, $2, $3) as v",
+    "suppress": "cross join lateral chimeway.suppress(t.id, $2, $3) as v",
+    "replay": "cross join lateral chimeway.replay(t.id, $2, $3) as v",
+    "hold": "cross join lateral chimeway.hold(t.id, $2, $3) as v",
+    "release": "cross join lateral chimeway.release(t.id, $2) as v",
+}
+FIND_DELIVERIES = """
+select f.id, f.inserted_at <= $9 and f.status = any ($10::text[]) as is_selected
+from chimeway.find_deliveries($1, $2, $3, $4, $5, $6, $7, $8) as f
+order by f.id
+"""
+COUNT_DELIVERIES = """
+select f.status, count(*)
+from chimeway.find_deliveries(null, null, $1, $2, $3, $4, $5, $6) as f
+where f.inserted_at <= $7
+group by f.status
+"""
+LOOK_UP = """
+select d.id, d.status
+from chimeway.deliveries as d
+where d.id = any ($1::uuid[]) and ($2::text is null or d.tenant_id = $2)
+"""
 FIND_BY_IDEMPOTENCY_KEY = """
 select d.id
 from chimeway.deliveries as d
-where d.idempotency_key = $2
-  and (d.tenant_id = $1 or ($1 is null and d.tenant_id is null))
+where d.idempotency_key = $2 and (d.tenant_id = $1 or ($1 is null and d.tenant_id is null))
 """
 SEND = """
 insert into chimeway.deliveries (
@@ -75,17 +93,9 @@ async def configure_channel(session: Session, name: str, channel: ChannelConfig)
     retry = channel.retry
     await session.fetch(
         CONFIGURE,
-        name,
-        channel.adapter,
-        retry.max_attempts,
-        retry.base,
-        retry.factor,
-        retry.cap,
-        retry.jitter,
-        None if retry.schedule is None else list(retry.schedule),
-        retry.retry_after_cap,
-        retry.max_age,
-        channel.on_uncertain,
+        *(name, channel.adapter, retry.max_attempts, retry.base, retry.factor, retry.cap),
+        *(retry.jitter, None if retry.schedule is None else list(retry.schedule)),
+        *(retry.retry_after_cap, retry.max_age, channel.on_uncertain),
     )
 
 
@@ -189,7 +199,7 @@ async def stats(connection: asyncpg.Connection) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """A delivery to insert, in the words of `chimeway.deliveries`."""
+    """A delivery to insert, in the words of `chimeway.deliveries` and the order of SEND."""
 
     channel: str
     recipient: str
@@ -210,22 +220,7 @@ class NewDelivery:
 
 async def send(connection: asyncpg.Connection, delivery: NewDelivery) -> UUID:
     """Insert one delivery; what the database refuses arrives as its own error."""
-    inserted: UUID = await connection.fetchval(
-        SEND,
-        delivery.channel,
-        delivery.recipient,
-        delivery.payload_json,
-        delivery.metadata_json,
-        delivery.idempotency_key,
-        delivery.tenant_id,
-        delivery.notification_key,
-        delivery.correlation_id,
-        delivery.priority,
-        delivery.max_attempts,
-        delivery.scheduled_at,
-        delivery.scheduled_in,
-        delivery.expires_in,
-    )
+    inserted: UUID = await connection.fetchval(SEND, *astuple(delivery))
     return inserted
 
 
@@ -236,13 +231,69 @@ async def find_by_idempotency_key(
     return found
 
 
+async def operate_channel(connection: asyncpg.Connection, sql: str, *given: str) -> dict[str, Any]:
+    """Run PAUSE_CHANNEL or RESUME_CHANNEL and return its row: changed, message."""
+    return dict((await connection.fetch(sql, *given))[0])
+
+
+class Answer(NamedTuple):
+    delivery_id: UUID
+    changed: bool
+    message: str
+
+
 async def operate(
-    connection: asyncpg.Connection, statement: str, *arguments: object
-) -> dict[str, Any]:
-    """Run one of the operator's statements above and return its row: changed, message and so on.
+    connection: asyncpg.Connection, verb: str, ids: Sequence[UUID], *arguments: object
+) -> list[Answer]:
+    """Apply a verb to these deliveries, in this order, all of them or none.
 
     Raises:
-        DeliveryNotFound, TransitionRefused, InvalidArgument: as the SQL function says.
+        DeliveryNotFound, TransitionRefused, InvalidArgument: as the SQL function says of one.
     """
-    rows = await connection.fetch(statement, *arguments)
-    return dict(rows[0])
+    rows = await connection.fetch(EACH + VERBS[verb], ids, *arguments, timeout=BULK_TIMEOUT)
+    return [Answer._make(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The filters of `chimeway.find_deliveries`, in its order (None: any), and one more."""
+
+    channel: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    recipient: str | None = None
+    tenant_id: str | None = None
+    until: datetime  # what is inserted later was not counted
+
+
+async def now(connection: asyncpg.Connection) -> datetime:
+    moment: datetime = await connection.fetchval("select now()")
+    return moment
+
+
+async def count_deliveries(connection: asyncpg.Connection, selection: Selection) -> dict[str, int]:
+    return dict(await _pairs(connection, COUNT_DELIVERIES, *astuple(selection)))
+
+
+async def find_deliveries(
+    connection: asyncpg.Connection,
+    after: UUID | None,
+    limit: int,
+    selection: Selection,
+    statuses: Sequence[str],
+) -> list[tuple[UUID, bool]]:
+    """Return the next page of the filters' matches, and whether status and `until` fit as well."""
+    return await _pairs(connection, FIND_DELIVERIES, after, limit, *astuple(selection), statuses)
+
+
+async def look_up(
+    connection: asyncpg.Connection, ids: Sequence[UUID], tenant_id: str | None
+) -> dict[UUID, str]:
+    """Return the status of those that exist, and belong to the tenant if one is given."""
+    return dict(await _pairs(connection, LOOK_UP, ids, tenant_id))
+
+
+async def _pairs(connection: asyncpg.Connection, sql: str, *given: object) -> list[tuple[Any, Any]]:
+    rows = await connection.fetch(sql, *given, timeout=BULK_TIMEOUT)
+    return [(row[0], row[1]) for row in rows]

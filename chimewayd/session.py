@@ -28,6 +28,9 @@ JOB_CHANNEL = "chimeway_jobs"
 CALL_TIMEOUT = 10.0
 """Seconds that one statement of the daemon may take."""
 
+BULK_TIMEOUT = 600.0
+"""Seconds that one statement over many deliveries may take: an operator waits for it."""
+
 NOT_NOW = (
     OSError,
     TimeoutError,
@@ -73,6 +76,12 @@ async def connect(dsn: str, *, role: str = "command") -> asyncpg.Connection:
             f"cannot connect to {dsn_module.describe(dsn)}: {describe_error(error)}; "
             "check the setting dsn (CHIMEWAYD_DSN) and that the server runs"
         ) from error
+
+
+async def allow_long_statements(connection: asyncpg.Connection) -> None:
+    """Let the server work on one statement as long as BULK_TIMEOUT; `fetch` is told by callers."""
+    limit = f"{BULK_TIMEOUT:.0f}s"
+    await connection.execute("select set_config('statement_timeout', $1, false)", limit)
 
 
 def describe_error(error: BaseException) -> str:

@@ -15,6 +15,8 @@ from chimewayd.models import Status
 Moment: TypeAlias = float
 DUE_AT_ONCE, HELD = -math.inf, math.inf
 LEASE_SECONDS = 60
+FINISHED_SECONDS_AGO = 2
+"""Between the end of a call and its record."""
 FURTHEST_LEASE_SECONDS = 7200
 
 WAITING = {Status.PENDING, Status.FAILED}
@@ -101,10 +103,11 @@ class Row:
         self.events.append("held")
         return True
 
-    def release(self) -> bool:
+    def release(self, now: Moment) -> bool:
         if self.job != HELD:
             return False
-        self.job = self.scheduled_at if self.next_attempt_at is None else self.next_attempt_at
+        at = self.scheduled_at if self.next_attempt_at is None else self.next_attempt_at
+        self.job = self.next_attempt_at = max(at, now)
         self.events.append("released")
         return True
 
@@ -267,7 +270,9 @@ class Model:
         policy = self.policies[row.channel]
         failures = row.attempt_count - row.attempts_before
         asked = 0 if retry_after is None else min(retry_after, policy.retry_after_cap)
-        retry_at = self.now + max(policy.waits[min(failures, len(policy.waits)) - 1], asked)
+        # The wait begins where the call ended.
+        ended_at = self.now - (0 if kind == "lost" else FINISHED_SECONDS_AGO)
+        retry_at = ended_at + max(policy.waits[min(failures, len(policy.waits)) - 1], asked)
         too_old = policy.max_age is not None and retry_at > row.scheduled_at + policy.max_age
         row.attempts.append((row.attempt_count, row.series, token, *OUTCOMES[kind]))
         row.lost_count += kind == "lost"

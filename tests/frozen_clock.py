@@ -3,9 +3,11 @@
 For a transaction that is rolled back or a database of one's own: the other tests' clock runs.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from engine import Connection
+from engine import Connection, check_invariants
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -29,3 +31,16 @@ async def set_clock(connection: Connection, moment: datetime) -> None:
     await connection.execute(
         "select set_config('chimeway.frozen_clock', $1::timestamptz::text, false)", moment
     )
+
+
+@asynccontextmanager
+async def standing_still(connection: Connection) -> AsyncIterator[Connection]:
+    """Stop the clock within a transaction that is rolled back; the invariants must hold then."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await freeze(connection)
+        yield connection
+        await check_invariants(connection)
+    finally:
+        await transaction.rollback()

@@ -4,10 +4,9 @@ The machine of hypothesis is not async; the loop runs for as long as one call ta
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
-from uuid import UUID
 
 import asyncpg
 import uvloop
@@ -18,7 +17,9 @@ from frozen_clock import freeze
 T = TypeVar("T")
 
 # Rows are deleted and not truncated: a file for each table and run would be most of the work.
+# What a session remembers of its last run would make a failure irreproducible.
 EMPTY = """
+reset all;
 update chimeway.channels
 set enabled = true, paused_at = null, paused_by = null, pause_reason = null;
 delete from chimeway.deliveries;
@@ -136,11 +137,18 @@ class MachineDatabase:
     def empty(self) -> None:
         self.run(self.connection.execute(EMPTY))
 
-    def state(self) -> dict[UUID, Stored]:
-        rows = self.run(self.connection.fetch(STATE))
-        states = {row[0]: Stored._make(row[1:]) for row in map(tuple, rows)}
-        assert len(states) == len(rows), "a delivery has two jobs"
-        return states
+    def differences(self, rows: Iterable[Row]) -> list[str]:
+        """Say where the database is not what the model has."""
+        stored = self.run(self.connection.fetch(STATE))
+        found = {row[0]: Stored._make(row[1:]) for row in map(tuple, stored)}
+        expected = {row.delivery_id: as_stored(row) for row in rows}
+        assert len(stored) == len(found) == len(expected), "a delivery has two jobs or is gone"
+        return [
+            f"{delivery_id}: {name} is {there}, expected {wanted}"
+            for delivery_id, row in expected.items()
+            for name, there, wanted in zip(Stored._fields, found[delivery_id], row, strict=True)
+            if there != wanted
+        ]
 
     def problems(self) -> list[object]:
         """Return broken invariants and deliveries of which explain does not tell everything."""

@@ -1,4 +1,4 @@
-"""Mistakes that the state machine must find: one replacement each in the text of one SQL file."""
+"""Mistakes that the state machine must find: replacements in the text of one SQL file."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +12,16 @@ class Mutant(NamedTuple):
     file: str
     right: str
     wrong: str
+    also: tuple[str, str] | None = None
+    """A second text and its replacement, where two guards keep the same rule."""
 
     def sql(self) -> str:
         """Return the file with the mistake in it; its place must be clear."""
         text = (FUNCTIONS / f"{self.file}.sql").read_text("utf-8")
-        assert text.count(self.right) == 1, f"{self.file}.sql has changed: {self.right}"
-        return text.replace(self.right, self.wrong)
+        for right, wrong in [(self.right, self.wrong), *([self.also] if self.also else [])]:
+            assert text.count(right) == 1, f"{self.file}.sql has changed: {right}"
+            text = text.replace(right, wrong)
+        return text
 
 
 MUTANTS = {
@@ -31,6 +35,10 @@ MUTANTS = {
         "settle",
         "and d.claim_id = r.claim_id and d.status = 'dispatched'\n    where r.rule <> 'succeed'",
         "where r.rule <> 'succeed'",
+        also=(
+            " and d.claim_id = r.claim_id\n    returning r.delivery_id",
+            "\n    returning r.delivery_id",
+        ),
     ),
     "rescue ignores the lease": Mutant(
         "rescue",
@@ -77,6 +85,9 @@ MUTANTS = {
     "max_age does not count": Mutant("decide", "(p_now + p_wait > p_last_retry_at, ", "(false, "),
     "retry_after has no cap": Mutant(
         "settle", "least((l.report).retry_after, c.retry_after_cap)", "(l.report).retry_after"
+    ),
+    "the wait begins with the record": Mutant(
+        "settle", "(l.report).finished_at) as n", "v_now) as n"
     ),
     "replay keeps attempts_before": Mutant("replay", "attempts_before = d.attempt_count,", ""),
     "replay keeps what has expired": Mutant(

@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format clean
+.PHONY: help demo test test-long bench check format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -21,6 +21,9 @@ test: .venv/installed-check ## every test against a real Postgres; ARGS="-k name
 test-long: .venv/installed-check ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m long $(ARGS)
 
+bench: .venv/installed-bench ## the speed, beside other queues; QUICK=1 takes minutes, ARGS="--rows drain" chooses
+	PYTHONPATH=tests $(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
+
 check: .venv/installed-check ## format, lint, types, import layers, guards
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -33,7 +36,7 @@ format: .venv/installed-check ## format and sort, and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 clean: ## remove .venv and what the tools left
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find chimewayd tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp file, so that a changed pyproject.toml installs again.

@@ -29,6 +29,7 @@ set search_path = pg_catalog, pg_temp
 -- The statistics of a queue are of another moment: these plans are right at any size. Without a
 -- sort the queue's head can only be had by walking its index.
 set enable_seqscan = off
+set jit = off
 set enable_sort = off
 set enable_bitmapscan = off
 set enable_hashjoin = off

@@ -10,6 +10,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 begin
   -- Whoever takes the job owns the waiting delivery: nobody else can move it before the commit.

@@ -12,6 +12,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
   with attempts as (
     select a.*, c as policy, d.status as final_status, d.suppression_reason as final_reason,

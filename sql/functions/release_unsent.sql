@@ -11,6 +11,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 -- As in settle.
 set enable_seqscan = off
+set jit = off
 set enable_indexscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off

@@ -15,6 +15,7 @@ from chimewayd.config import ChannelConfig
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import (
+    Misconfigured,
     Outcome,
     Permanent,
     Report,
@@ -86,6 +87,24 @@ async def test_outcome_that_cannot_be_stored_is_recorded_without_its_evidence(
     (attempt,) = await attempts_of(connection, first)
     assert (await look(connection, first))["status"] == status
     assert "evidence" in attempt["detail"]
+    assert (await look(connection, second))["status"] == "succeeded"
+    await check_invariants(connection)
+
+
+async def test_fault_of_ours_pauses_the_channel_and_costs_no_attempt(
+    dsn: str, connection: Connection
+) -> None:
+    first = await insert(connection)
+    second = await insert(connection)
+
+    await record_all(dsn, Misconfigured(detail="no credentials"), Succeeded())
+
+    channel = await connection.fetchrow("select * from chimeway.channels where name = 'email'")
+    assert channel is not None
+    assert (channel["pause_reason"], channel["paused_by"]) == ("no credentials", "daemon d1")
+    row = await look(connection, first)
+    assert (row["status"], row["attempt_count"]) == ("pending", 0)
+    assert await attempts_of(connection, first) == []
     assert (await look(connection, second))["status"] == "succeeded"
     await check_invariants(connection)
 

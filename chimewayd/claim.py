@@ -5,10 +5,10 @@
                    └─ none ─▶ arm the bell, claim once more ─▶ sleep ─▶ a ring, the next due time,
                                                                         or another look
 
-Arming before the last look closes the gap between "nothing there" and "asleep". One gap is left:
-a commit looks at the bell just before it is armed, and becomes visible just after the last look.
-It is as short as a commit, which may be long on a slow disk; so a sleeper looks again after 25
-milliseconds, then after twice that, and so on until its looks are the poll.
+Arming before the last look closes the gap between "nothing there" and "asleep": whoever inserts
+later finds the bell armed and rings. A transaction that inserted earlier and has not ended will
+not ring; arming takes note of it, and the sleeper looks again and again, at growing intervals,
+until it has ended.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,9 @@ from chimewayd.outage import Outage
 from chimewayd.session import Session
 from chimewayd.slots import Slots
 
-FIRST_DOZE_SECONDS = 0.025
+FIRST_DOZE_SECONDS = 0.005
+LONGEST_DOZE_SECONDS = 0.1
+"""Between looks while a transaction is under way that will not ring."""
 
 SHORTEST_DOZE_SECONDS = 0.002
 """What is due and not to be had is in another daemon's hands for this moment."""
@@ -65,17 +67,21 @@ async def claim(intake: Intake) -> None:
 
 async def _sleep(intake: Intake) -> None:
     """Return when something was claimed, or may be claimed."""
-    longest = intake.poll_interval.total_seconds()
-    doze = min(FIRST_DOZE_SECONDS, longest)
+    poll = intake.poll_interval.total_seconds()
+    doze = FIRST_DOZE_SECONDS
     while True:
         # What is due on a channel without room is no reason to look; its room is, and rings.
         room, _ = intake.slots.room()
-        due = await intake.outage.outlast(partial(db.next_due, intake.session, list(room)))
-        length = doze if due is None else min(doze, max(due.total_seconds(), SHORTEST_DOZE_SECONDS))
+        due_in, is_expecting = await intake.outage.outlast(
+            partial(db.next_due, intake.session, list(room))
+        )
+        length = min(doze, poll) if is_expecting else poll
+        if due_in is not None:
+            length = min(length, max(due_in.total_seconds(), SHORTEST_DOZE_SECONDS))
         # Nobody rang: one look is enough, and one that arms is a full one.
         if await intake.bell.wait(length) or await _look(intake, arm=True):
             return
-        doze = min(2 * doze, longest)
+        doze = min(2 * doze, LONGEST_DOZE_SECONDS)
 
 
 async def _look(intake: Intake, *, arm: bool = False) -> int:

@@ -25,7 +25,7 @@ HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
 REGISTER = "select chimeway.register_daemon($1, $2, $3)"
 FORGET = "select chimeway.forget_daemons($1, $2)"
 CONFIGURE = "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-NEXT_DUE = "select chimeway.next_due($1)"
+NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1)"
 UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 EXPLAIN = "select * from chimeway.explain($1)"
@@ -164,11 +164,10 @@ async def expire(session: Session, since: timedelta, limit: int) -> list[Ended]:
     return [Ended._make(row) for row in await session.fetch(EXPIRE, since, limit)]
 
 
-async def next_due(session: Session, channels: Sequence[str]) -> timedelta | None:
-    """How long until the next scheduled job of these channels; None: there is none."""
-    rows = await session.fetch(NEXT_DUE, list(channels))
-    wait: timedelta | None = rows[0][0]
-    return wait
+async def next_due(session: Session, channels: Sequence[str]) -> tuple[timedelta | None, bool]:
+    """When the next job of these channels is due, and whether one may be committed unheard."""
+    due_in, is_expecting = (await session.fetch(NEXT_DUE, list(channels)))[0]
+    return due_in, is_expecting
 
 
 async def unserved_channels(session: Session) -> list[str]:

@@ -246,6 +246,10 @@ class Bell:
         """Say that a daemon goes to sleep."""
         await self._connection.execute("select nextval('chimeway.bell_armed')")
 
+    async def ring(self) -> None:
+        """Ring as somebody else's commit does."""
+        await self._connection.execute("select chimeway.ring()")
+
     async def rings(self) -> int:
         """Count what rang so far; a ring of our own, behind all others, says that it is all."""
         await self._connection.execute("select pg_notify('chimeway_jobs', 'the last one')")

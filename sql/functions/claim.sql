@@ -48,8 +48,14 @@ declare
   v_levels jsonb;
 begin
   if p_arm then
-    -- Before the statements below take their snapshot: what commits from here on rings.
+    -- Before the statements below take their snapshot: what begins from here on rings.
     perform nextval('chimeway.bell_armed');
+    -- What did not see the bell armed has ended by now, and is seen below, or is still at it.
+    perform set_config('chimeway.is_expecting', (exists (
+      select from pg_locks as l
+      where l.relation = 'chimeway.deliveries'::regclass and l.mode = 'RowExclusiveLock'
+        and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+        and l.pid is distinct from pg_backend_pid()))::text, false);
   end if;
   v_now := chimeway.clock();
 

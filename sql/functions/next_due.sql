@@ -1,5 +1,5 @@
 create or replace function chimeway.next_due(p_channels text[])
-returns interval
+returns table (due_in interval, is_expecting boolean)
 language sql
 volatile
 security definer
@@ -27,7 +27,9 @@ as $$
       order by j.priority limit 1
     ) as further
   )
-  select min(greatest(head.due_at - chimeway.clock(), interval '0'))
+  select min(greatest(head.due_at - chimeway.clock(), interval '0')),
+    -- Unknown after a reconnection: then look again soon.
+    coalesce(nullif(current_setting('chimeway.is_expecting', true), '')::boolean, true)
   from levels as l
   cross join lateral (
     select j.due_at from chimeway.jobs as j
@@ -38,7 +40,8 @@ as $$
 $$;
 
 comment on function chimeway.next_due(text[]) is
-  'How long until the next job of these channels is due; null: none is scheduled. Jobs that are due '
-  'already, or held, do not count.';
+  'How long until the next job of these channels is due (null: none is scheduled; jobs that are due '
+  'already, or held, do not count), and whether this session''s last arming of the doorbell came '
+  'upon a transaction that may have queued jobs and will not ring.';
 
 revoke all on function chimeway.next_due(text[]) from public;

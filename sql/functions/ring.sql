@@ -5,14 +5,11 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  -- The first nextval does not move last_value; null: nobody has ever slept.
-  v_armed constant bigint := (
-    select s.last_value from chimeway.bell_armed as s where s.is_called);
 begin
-  if v_armed > (select s.last_value from chimeway.bell_rung as s)
-      and coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
-    perform setval('chimeway.bell_rung', v_armed);
+  if chimeway.is_bell_armed() and coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
+    -- Read before it is set: a daemon that falls asleep in between is asleep still.
+    perform setval('chimeway.bell_rung',
+      pg_sequence_last_value('chimeway.bell_armed'::regclass));
     perform pg_notify('chimeway_jobs', '');
   end if;
 end

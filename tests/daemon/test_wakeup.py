@@ -52,7 +52,7 @@ async def test_delivery_that_rang_no_bell_is_found_by_the_poll(
     assert len(hooks.requests) == 1
 
 
-async def test_long_transaction_rings_when_it_commits(
+async def test_transaction_older_than_the_sleep_is_heard_of_when_it_commits(
     dsn: str, connection: Connection, hooks: Receiver
 ) -> None:
     producer = await asyncpg.connect(dsn)

@@ -58,15 +58,27 @@ async def test_rolled_back_insert_leaves_no_row_no_job_and_no_ring(
     assert await bell.rings() == 0
 
 
-async def test_insert_rings_for_a_daemon_that_fell_asleep_before_the_commit(
+async def test_insert_while_the_daemons_are_awake_does_not_ring(
     connection: Connection, bell: Bell
 ) -> None:
     await connection.execute("select chimeway.ring()")
     assert await bell.rings() == 1
 
-    async with connection.transaction():
-        await insert(connection)
-        await bell.arm()
+    await insert(connection)
+
+    assert await bell.rings() == 0
+
+
+async def test_commit_rings_for_a_daemon_that_woke_and_fell_asleep_during_the_transaction(
+    connection: Connection, bell: Bell
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    await insert(connection)
+    await bell.ring()
+    assert await bell.rings() == 1
+    await bell.arm()
+    await transaction.commit()
 
     assert await bell.rings() == 1
 

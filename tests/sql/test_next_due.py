@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from engine import Connection, claim_one, configure, insert, move_clock, operate, record
+from engine import Connection, claim, claim_one, configure, insert, move_clock, operate, record
 
 pytestmark = pytest.mark.anyio
 
@@ -17,9 +17,16 @@ async def channels(unchecked: Connection) -> None:
 
 async def next_due(connection: Connection, *channels: str) -> timedelta | None:
     wait: timedelta | None = await connection.fetchval(
-        "select chimeway.next_due($1)", channels or ("email", "sms")
+        "select due_in from chimeway.next_due($1)", channels or ("email", "sms")
     )
     return wait
+
+
+async def is_expecting(connection: Connection) -> bool:
+    answer: bool = await connection.fetchval(
+        "select is_expecting from chimeway.next_due(array['email'])"
+    )
+    return answer
 
 
 def within(**span: float) -> datetime:
@@ -81,3 +88,36 @@ async def test_channel_that_was_not_asked_for_does_not_count(connection: Connect
     await insert(connection, scheduled_at=within(hours=1))
 
     assert await next_due(connection, "sms") is None
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_arming_expects_a_transaction_that_inserted_before_until_it_ends(
+    connection: Connection, other: Connection, end: str
+) -> None:
+    transaction = other.transaction()
+    await transaction.start()
+    await insert(other)
+    await claim(connection, arm=True)
+
+    assert await is_expecting(connection)
+
+    await getattr(transaction, end)()
+    await claim(connection, arm=True)
+    assert not await is_expecting(connection)
+
+
+async def test_claim_that_does_not_arm_leaves_what_is_expected(
+    connection: Connection, other: Connection
+) -> None:
+    await claim(connection, arm=True)
+    async with other.transaction():
+        await insert(other)
+        await claim(connection)
+
+        assert not await is_expecting(connection)
+
+
+async def test_session_that_never_armed_expects_anything(connection: Connection) -> None:
+    await connection.execute("set chimeway.is_expecting = ''")
+
+    assert await is_expecting(connection)

@@ -6,7 +6,7 @@ Rows become models here and nowhere else.
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +14,8 @@ import asyncpg
 from chimewayd.config import ChannelConfig
 from chimewayd.models import Delivery, Ended, Lost, Report, Verdict, kind_of
 from chimewayd.session import BULK_TIMEOUT, Session
+
+T = TypeVar("T")
 
 CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
@@ -113,21 +115,27 @@ async def record(
     session: Session, me: Identity, reports: Sequence[Report], now: float
 ) -> list[Verdict]:
     """Record how calls ended; `now` is the monotonic clock that the reports were timed with."""
+    outcomes = [r.outcome for r in reports]
     rows = await session.fetch(
         RECORD,
         me.name,
         [r.delivery.delivery_id for r in reports],
         [r.delivery.claim_id for r in reports],
-        [kind_of(r.outcome) for r in reports],
+        [kind_of(outcome) for outcome in outcomes],
         [now - r.started for r in reports],
         [now - r.finished for r in reports],
-        [r.outcome.detail for r in reports],
-        [r.outcome.status_code for r in reports],
-        [r.outcome.response for r in reports],
-        [getattr(r.outcome, "provider_message_id", None) for r in reports],
-        [getattr(r.outcome, "retry_after", None) for r in reports],
+        _unless_empty([outcome.detail for outcome in outcomes]),
+        _unless_empty([outcome.status_code for outcome in outcomes]),
+        _unless_empty([outcome.response for outcome in outcomes]),
+        _unless_empty([getattr(outcome, "provider_message_id", None) for outcome in outcomes]),
+        _unless_empty([getattr(outcome, "retry_after", None) for outcome in outcomes]),
     )
     return [Verdict._make(row) for row in rows]
+
+
+def _unless_empty(column: list[T | None]) -> list[T | None] | None:
+    # A column of nulls is sent as one null: each element of an array costs at both ends.
+    return None if column.count(None) == len(column) else column
 
 
 async def release_unsent(

@@ -5,6 +5,7 @@ is never more than what the database grants. A call begins only if all of it fit
 left: a process that was stopped between claim and call sends nothing (the call gate).
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from chimewayd.models import Delivery
@@ -37,14 +38,15 @@ class Leases:
             self._open.pop(claim_id, None)
         return lost
 
-    def leave(self, claim_id: int) -> None:
-        """One delivery of the claim is recorded or released."""
-        left = self._open.get(claim_id, 0) - 1
-        if left > 0:
-            self._open[claim_id] = left
-        else:
-            self._open.pop(claim_id, None)
-            self._ends.pop(claim_id, None)
+    def leave(self, deliveries: Iterable[Delivery]) -> None:
+        """These are recorded or released; the last one of a claim ends its lease."""
+        for claim_id, count in Counter(d.claim_id for d in deliveries).items():
+            left = self._open.get(claim_id, 0) - count
+            if left > 0:
+                self._open[claim_id] = left
+            else:
+                self._open.pop(claim_id, None)
+                self._ends.pop(claim_id, None)
 
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
         """Whether a call that may take `call_seconds` ends within the lease."""

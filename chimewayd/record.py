@@ -61,9 +61,9 @@ async def record(
                 bell.ring()
         if faults:
             await outage.outlast(lambda: _pause(session, me, faults))  # noqa: B023 - awaited here
-        for report in batch:
-            leases.leave(report.delivery.claim_id)
-            slots.free(report.delivery)
+        done = [report.delivery for report in batch]
+        leases.leave(done)
+        slots.free(done)
 
 
 def _lines(
@@ -88,9 +88,8 @@ async def release(
     while batch := await unsent.take(BATCH_LIMIT):
         reason = "claimed, but not called in time"
         await outage.outlast(lambda: db.release_unsent(session, me, batch, reason))  # noqa: B023 - awaited here
-        for delivery in batch:
-            leases.leave(delivery.claim_id)
-            slots.free(delivery)
+        leases.leave(batch)
+        slots.free(batch)
         log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)
 
 

@@ -79,6 +79,8 @@ class Calls:
     unsent: Outbox[Delivery]
     workers: dict[asyncio.Task[None], Worker] = field(default_factory=dict)
     idle: list[asyncio.Future[None]] = field(default_factory=list)
+    is_hand_called: bool = False
+    """A worker was woken or hired and has not come yet."""
     quiet: anyio.Event = field(default_factory=anyio.Event)
     failure: BaseException | None = None
     abandoned: int = 0
@@ -135,7 +137,14 @@ async def _until_quiet(calls: Calls) -> None:
 
 
 def _call_hands(calls: Calls) -> None:
-    """Wake one idle worker, or hire one; it calls the next if there is more to do."""
+    """Wake one idle worker, or hire one; it calls the next if there is more to do.
+
+    One that was called and has not come yet is enough: where calls do not wait, the one who makes
+    them makes them all.
+    """
+    if calls.is_hand_called:
+        return
+    calls.is_hand_called = True
     while calls.idle:
         waiter = calls.idle.pop()
         if not waiter.done():
@@ -145,10 +154,13 @@ def _call_hands(calls: Calls) -> None:
         task = asyncio.get_running_loop().create_task(_work(calls))
         calls.workers[task] = Worker(task)
         task.add_done_callback(lambda task: _dismiss(calls, task))
+    else:
+        calls.is_hand_called = False  # all of them are in a call, and look when it ends
 
 
 def _dismiss(calls: Calls, task: asyncio.Task[None]) -> None:
     calls.workers.pop(task, None)
+    calls.is_hand_called = False
     if not task.cancelled() and (error := task.exception()) is not None:
         calls.failure = error
     calls.quiet.set()
@@ -158,12 +170,14 @@ async def _work(calls: Calls) -> None:
     loop = asyncio.get_running_loop()
     worker = calls.workers[asyncio.current_task()]  # type: ignore[index] # we are a task
     slots = calls.slots
+    calls.is_hand_called = False
     while worker.task in calls.workers:
         delivery = slots.next()
         if delivery is None:
             waiter = loop.create_future()
             calls.idle.append(waiter)
             await waiter
+            calls.is_hand_called = False
             continue
         if slots.waiting:
             _call_hands(calls)

@@ -9,7 +9,7 @@ is given back only when the outcome is recorded, so nothing piles up behind a sl
 Plain functions that decide; whoever calls them does the waiting.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 
 import anyio
@@ -125,13 +125,15 @@ class Slots:
         lane.open -= 1
         self.running -= 1
 
-    def free(self, delivery: Delivery) -> None:
+    def free(self, deliveries: Sequence[Delivery]) -> None:
         """Recorded or released: no longer in hand."""
-        lane = self._lanes[delivery.channel]
-        lane.in_hand -= 1
-        self.in_hand -= 1
-        if lane.in_hand == lane.limit:
-            self._when_room()
+        self.in_hand -= len(deliveries)
+        for channel, count in Counter(d.channel for d in deliveries).items():
+            lane = self._lanes[channel]
+            was_passed_over = not lane.is_half_empty
+            lane.in_hand -= count
+            if was_passed_over and lane.is_half_empty:
+                self._when_room()
         if self.is_half_empty and not self._freed.is_set():
             self._freed.set()
             self._freed = anyio.Event()

@@ -40,7 +40,7 @@ def test_extended_lease_counts_from_when_the_heartbeat_was_sent() -> None:
 def test_heartbeat_does_not_bring_back_a_lease_that_ended() -> None:
     leases = Leases(60)
     leases.begin(deliveries(1, claim_id=1), sent_at=100)
-    leases.leave(1)
+    leases.leave(deliveries(1, claim_id=1))
 
     leases.extend([1], sent_at=130)
 
@@ -53,10 +53,10 @@ def test_lease_is_kept_until_the_last_delivery_of_the_claim_leaves() -> None:
     leases.begin(deliveries(2, claim_id=1), sent_at=100)
     leases.begin(deliveries(1, claim_id=2), sent_at=100)
 
-    leases.leave(1)
+    leases.leave(deliveries(1, claim_id=1))
     assert leases.claim_ids == [1, 2]
 
-    leases.leave(1)
+    leases.leave(deliveries(1, claim_id=1))
     assert leases.claim_ids == [2]
 
 
@@ -82,6 +82,6 @@ def test_last_delivery_of_a_dropped_lease_may_still_leave() -> None:
     leases.begin(deliveries(1, claim_id=1), sent_at=100)
     leases.drop([1])
 
-    leases.leave(1)
+    leases.leave(deliveries(1, claim_id=1))
 
     assert leases.claim_ids == []

@@ -251,6 +251,6 @@ async def test_slots_are_never_more_than_the_concurrency() -> None:
             batch = deliveries(6)
             running.put(*batch)
             for report in await running.reports(6):
-                running.calls.slots.free(report.delivery)
+                running.calls.slots.free([report.delivery])
 
     assert most == 3

@@ -126,7 +126,7 @@ def test_half_of_the_room_is_used_before_there_is_room_again() -> None:
 
     said = []
     for delivery in batch:
-        slots.free(delivery)
+        slots.free([delivery])
         said.append(slots.is_half_empty)
 
     assert said == [False] * 3 + [True] * 5
@@ -179,7 +179,7 @@ def test_claim_is_woken_when_a_full_channel_is_half_empty_again() -> None:
     take(slots, batch)
 
     for delivery in batch:
-        slots.free(delivery)
+        slots.free([delivery])
 
     assert woken == [2]
 
@@ -198,10 +198,10 @@ async def test_wait_for_room_ends_when_half_is_recorded() -> None:
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         said.append("full")
-        slots.free(first)
+        slots.free([first])
 
     assert said == ["full", "room"]
-    slots.free(second)
+    slots.free([second])
 
 
 LIMITS = {"mail": 1, "hooks": 3, "log": 7}
@@ -235,7 +235,7 @@ def test_limits_hold_and_nothing_is_lost_or_doubled(
             ended.append(running.pop(pick % len(running)))
             slots.finish(ended[-1])
         elif step == "record" and ended:
-            slots.free(ended.pop(pick % len(ended)))
+            slots.free([ended.pop(pick % len(ended))])
         assert len(running) <= concurrency
         assert all(sum(d.channel == name for d in running) <= LIMITS[name] for name in LIMITS)
         assert slots.in_hand <= 2 * concurrency

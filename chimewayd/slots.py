@@ -1,10 +1,13 @@
 """The deliveries in hand: the only mutable state of the process.
 
     room() ─▶ claim ─▶ take() ─▶ queue() ─▶ next() ─▶ a call ─▶ finish() ─▶ record ─▶ free()
+                       └──────────────── open ───────────────┘
+                       └─────────────────────────── in hand ───────────────────────────────┘
 
 A channel runs at most its own limit, all channels together at most `concurrency`. As many again
-may wait, so that a call that ends finds the next one here: a claim asks for that room, and room
-is given back only when the outcome is recorded, so nothing piles up behind a slow database.
+may wait, so that a call that ends finds the next one here, and as many again may be on their way
+to the database. More room is given only when outcomes are recorded: nothing piles up behind a
+slow database.
 
 Plain functions that decide; whoever calls them does the waiting.
 """
@@ -20,21 +23,51 @@ CLAIM_LIMIT = 500
 """Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
 
 
-class Lane:
+class Load:
+    """Deliveries in hand against a limit of calls at one time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self.open = 0
+        """In hand, and the call has not ended."""
+        self.in_hand = 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be claimed."""
+        return min(2 * self.limit - self.open, 3 * self.limit - self.in_hand)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is time to refill: not for each single call that ends, and not too late."""
+        return 2 * self.room >= self.limit
+
+    def take(self, count: int) -> None:
+        self.open += count
+        self.in_hand += count
+
+    def finish(self) -> bool:
+        """A call ended; tell whether it is time to refill, and was not before."""
+        was_low = self.is_low
+        self.running -= 1
+        self.open -= 1
+        return self.is_low and not was_low
+
+    def free(self, count: int) -> bool:
+        """So many are recorded or released; tell as `finish` does."""
+        was_low = self.is_low
+        self.in_hand -= count
+        return self.is_low and not was_low
+
+
+class Lane(Load):
     """One channel's deliveries in hand."""
 
     def __init__(self, channel: str, limit: int) -> None:
+        super().__init__(limit)
         self.channel = channel
-        self.limit = limit
         self.waiting: deque[Delivery] = deque()
-        self.running = 0
-        self.in_hand = 0
-        self.open = 0
-        """In hand, and its call has not ended."""
-
-    @property
-    def is_half_empty(self) -> bool:
-        return self.in_hand <= self.limit
 
     @property
     def is_startable(self) -> bool:
@@ -46,13 +79,20 @@ class Slots:
 
     def __init__(self, concurrency: int, limits: Mapping[str, int]) -> None:
         self.concurrency = concurrency
-        self.running = 0
         self.waiting = 0
-        self.in_hand = 0
+        self._all = Load(concurrency)
         self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
         self._turns = deque(self._lanes.values())
         self._freed = anyio.Event()
         self._when_room: Callable[[], None] = lambda: None
+
+    @property
+    def running(self) -> int:
+        return self._all.running
+
+    @property
+    def in_hand(self) -> int:
+        return self._all.in_hand
 
     def when_room(self, tell: Callable[[], None]) -> None:
         """Have `tell` called whenever a channel that `room` passed over may be claimed again."""
@@ -64,36 +104,31 @@ class Slots:
         A channel is refilled by halves, too: otherwise an idle one beside it would have it
         claimed for each single slot.
         """
-        free = min(2 * self.concurrency - self.in_hand, CLAIM_LIMIT)
         self._turns.rotate(-1)
-        lanes = [lane for lane in self._turns if lane.is_half_empty]
-        return {lane.channel: 2 * lane.limit - lane.in_hand for lane in lanes}, free
+        rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low}
+        return rooms, min(self._all.room, CLAIM_LIMIT)
 
     @property
-    def is_half_empty(self) -> bool:
-        """Whether it is time to refill: not for each single slot, and not too late."""
-        return (self.in_hand <= self.concurrency or self._is_held_up) and any(
-            lane.is_half_empty for lane in self._turns
-        )
+    def has_room(self) -> bool:
+        """Whether it is time to refill."""
+        return (self._all.is_low or self._is_held_up) and any(lane.is_low for lane in self._turns)
 
     @property
     def _is_held_up(self) -> bool:
         # What waits for a channel that hangs must not take the others' room.
         startable = sum(min(lane.open, lane.limit) for lane in self._turns)
-        return self.in_hand < 2 * self.concurrency and startable < self.concurrency
+        return self._all.room > 0 and startable < self.concurrency
 
     async def wait_for_room(self) -> None:
-        """Return once `is_half_empty`."""
-        while not self.is_half_empty:
+        """Return once `has_room`."""
+        while not self.has_room:
             await self._freed.wait()
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Count claimed deliveries as in hand."""
-        for delivery in deliveries:
-            lane = self._lanes[delivery.channel]
-            lane.in_hand += 1
-            lane.open += 1
-        self.in_hand += len(deliveries)
+        for channel, count in _count(deliveries).items():
+            self._lanes[channel].take(count)
+        self._all.take(len(deliveries))
 
     def queue(self, deliveries: Sequence[Delivery]) -> None:
         """Put deliveries in hand in line for their call."""
@@ -103,7 +138,7 @@ class Slots:
 
     def next(self) -> Delivery | None:
         """Start the next delivery that may run; channels take turns. None: nothing may."""
-        if self.running >= self.concurrency:
+        if self._all.running >= self.concurrency:
             return None
         turns = self._turns
         for _ in range(len(turns)):
@@ -112,7 +147,7 @@ class Slots:
                 if len(turns) > 1:
                     turns.rotate(-1)
                 lane.running += 1
-                self.running += 1
+                self._all.running += 1
                 self.waiting -= 1
                 return lane.waiting.popleft()
             turns.rotate(-1)
@@ -120,21 +155,21 @@ class Slots:
 
     def finish(self, delivery: Delivery) -> None:
         """The call is over; its outcome is still in hand."""
-        lane = self._lanes[delivery.channel]
-        lane.running -= 1
-        lane.open -= 1
-        self.running -= 1
+        has_lane = self._lanes[delivery.channel].finish()
+        if self._all.finish() or has_lane:
+            self._tell(is_passed_over=has_lane)
 
     def free(self, deliveries: Sequence[Delivery]) -> None:
         """Recorded or released: no longer in hand."""
-        self.in_hand -= len(deliveries)
-        for channel, count in Counter(d.channel for d in deliveries).items():
-            lane = self._lanes[channel]
-            was_passed_over = not lane.is_half_empty
-            lane.in_hand -= count
-            if was_passed_over and lane.is_half_empty:
-                self._when_room()
-        if self.is_half_empty and not self._freed.is_set():
+        counts = _count(deliveries)
+        freed = [self._lanes[channel].free(count) for channel, count in counts.items()]
+        self._all.free(len(deliveries))
+        self._tell(is_passed_over=any(freed))
+
+    def _tell(self, *, is_passed_over: bool) -> None:
+        if is_passed_over:
+            self._when_room()
+        if self.has_room and not self._freed.is_set():
             self._freed.set()
             self._freed = anyio.Event()
 
@@ -144,5 +179,10 @@ class Slots:
         for lane in self._turns:
             lane.open -= len(lane.waiting)
             lane.waiting.clear()
+        self._all.open -= len(waiting)
         self.waiting = 0
         return waiting
+
+
+def _count(deliveries: Sequence[Delivery]) -> Counter[str]:
+    return Counter([delivery.channel for delivery in deliveries])

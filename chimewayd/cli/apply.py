@@ -15,7 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chimewayd import db
+from chimewayd import db_commands
 from chimewayd.cli.selection import Filters, resolve
 from chimewayd.cli.tally import IDS_IN_DOCUMENT, Kind, Plan, Reply, Tally
 from chimewayd.errors import DeliveryNotFound, TransitionRefused
@@ -38,11 +38,11 @@ class Order:
 
 async def survey(
     connection: asyncpg.Connection, order: Order, filters: Filters, *, wants_ids: bool
-) -> tuple[Plan, db.Selection]:
+) -> tuple[Plan, db_commands.Selection]:
     """Count what matches; the selection is that of this moment."""
     await allow_long_statements(connection)
     selection = await resolve(connection, filters)
-    found = await db.count_deliveries(connection, selection)
+    found = await db_commands.count_deliveries(connection, selection)
     ids: list[UUID] = []
     if wants_ids and any(status in order.statuses for status in found):
         ids = await _first_ids(connection, order, selection)
@@ -53,7 +53,7 @@ async def look_up(
     connection: asyncpg.Connection, order: Order, ids: Sequence[UUID], tenant: str | None
 ) -> Plan:
     """Say what the verb would do to these; another tenant's are as good as unknown."""
-    found = await db.look_up(connection, ids, tenant)
+    found = await db_commands.look_up(connection, ids, tenant)
     counts: dict[str, int] = {}
     for status in found.values():
         counts[status] = counts.get(status, 0) + 1
@@ -73,7 +73,7 @@ async def apply_to_ids(
     await allow_long_statements(connection)
     known = set(ids)
     if tenant is not None:
-        known &= set(await db.look_up(connection, ids, tenant))
+        known &= set(await db_commands.look_up(connection, ids, tenant))
         tally.add(_unknown(each, tenant) for each in ids if each not in known)
     ordered = sorted(known)
     for start in range(0, len(ordered), PAGE):
@@ -83,7 +83,7 @@ async def apply_to_ids(
 async def apply_to_selection(
     connection: asyncpg.Connection,
     order: Order,
-    selection: db.Selection,
+    selection: db_commands.Selection,
     tally: Tally,
     advance: Callable[[int], None],
 ) -> None:
@@ -103,12 +103,12 @@ def _plan(
 
 
 async def _pages(
-    connection: asyncpg.Connection, order: Order, selection: db.Selection
+    connection: asyncpg.Connection, order: Order, selection: db_commands.Selection
 ) -> AsyncIterator[list[UUID]]:
     last: UUID | None = None
     is_last_page = False
     while not is_last_page:
-        page = await db.find_deliveries(connection, last, PAGE, selection, order.statuses)
+        page = await db_commands.find_deliveries(connection, last, PAGE, selection, order.statuses)
         is_last_page = len(page) < PAGE
         if ids := [delivery_id for delivery_id, is_selected in page if is_selected]:
             yield ids
@@ -116,7 +116,7 @@ async def _pages(
 
 
 async def _first_ids(
-    connection: asyncpg.Connection, order: Order, selection: db.Selection
+    connection: asyncpg.Connection, order: Order, selection: db_commands.Selection
 ) -> list[UUID]:
     first: list[UUID] = []
     async for ids in _pages(connection, order, selection):
@@ -130,7 +130,7 @@ async def _replies(
     connection: asyncpg.Connection, order: Order, ids: Sequence[UUID]
 ) -> list[Reply]:
     try:
-        answers = await db.operate(connection, order.verb, ids, *order.arguments)
+        answers = await db_commands.operate(connection, order.verb, ids, *order.arguments)
     except (DeliveryNotFound, TransitionRefused, asyncpg.DeadlockDetectedError) as error:
         if len(ids) == 1:
             return [_reply(ids[0], order, error)]

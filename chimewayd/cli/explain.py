@@ -34,10 +34,10 @@ def command(sources: Sources, *, delivery_id: UUID, as_json: bool) -> None:
       chimewayd explain 0199c2a4-7e11-7abc-9def-0123456789ab
       chimewayd explain "$id" --json | jq -r '.timeline[-1].what'
     """
-    from chimewayd import db
+    from chimewayd import db_commands
 
     async def ask(connection: "asyncpg.Connection") -> list[dict[str, Any]]:
-        return await db.explain(connection, delivery_id)
+        return await db_commands.explain(connection, delivery_id)
 
     rows = perform(ask, sources)
     if as_json:

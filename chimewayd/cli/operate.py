@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from chimewayd.cli.apply import Order
     from chimewayd.cli.tally import Plan, Tally
-    from chimewayd.db import Selection
+    from chimewayd.db_commands import Selection
 
 LARGE = 100
 """Filters that match more deliveries than this want a yes."""

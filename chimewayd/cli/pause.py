@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pass_sources
 def pause(sources: Sources, /, *, channel: str, reason: str, actor: str, as_json: bool) -> None:
     """Send nothing more on a channel; calls in flight end."""
-    from chimewayd.db import PAUSE_CHANNEL
+    from chimewayd.db_commands import PAUSE_CHANNEL
 
     _operate(sources, PAUSE_CHANNEL, channel, reason, actor, as_json=as_json)
 
@@ -36,16 +36,16 @@ def pause(sources: Sources, /, *, channel: str, reason: str, actor: str, as_json
 @pass_sources
 def resume(sources: Sources, /, *, channel: str, actor: str, as_json: bool) -> None:
     """Send again on a paused channel."""
-    from chimewayd.db import RESUME_CHANNEL
+    from chimewayd.db_commands import RESUME_CHANNEL
 
     _operate(sources, RESUME_CHANNEL, channel, actor, as_json=as_json)
 
 
 def _operate(sources: Sources, statement: str, *arguments: str, as_json: bool) -> None:
-    from chimewayd import db
+    from chimewayd import db_commands
 
     async def ask(connection: "asyncpg.Connection") -> dict[str, Any]:
-        return await db.operate_channel(connection, statement, *arguments)
+        return await db_commands.operate_channel(connection, statement, *arguments)
 
     row = perform(ask, sources)
     if as_json:

@@ -19,7 +19,7 @@ from chimewayd.models import Status
 if TYPE_CHECKING:
     import asyncpg
 
-    from chimewayd.db import Selection
+    from chimewayd.db_commands import Selection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -123,7 +123,7 @@ def check(ids: tuple[UUID, ...], filters: Filters) -> None:
 
 async def resolve(connection: "asyncpg.Connection", filters: Filters) -> "Selection":
     """Fix a selection at this moment, by the database's clock."""
-    from chimewayd.db import Selection, now
+    from chimewayd.db_commands import Selection, now
 
     moment = await now(connection)
     since = filters.since

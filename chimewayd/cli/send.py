@@ -16,7 +16,7 @@ from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 if TYPE_CHECKING:
     import asyncpg
 
-    from chimewayd.db import NewDelivery
+    from chimewayd.db_commands import NewDelivery
 
 
 def _length(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
@@ -104,7 +104,7 @@ def command(sources: Sources, /, *, as_json: bool, **given: Any) -> None:
 
 def _check(given: Mapping[str, Any]) -> "NewDelivery":
     """Refuse here what the database would refuse less clearly."""
-    from chimewayd.db import NewDelivery
+    from chimewayd.db_commands import NewDelivery
 
     at = given["at"]
     metadata = (given["metadata"] or "{}").encode(errors="surrogateescape")
@@ -154,13 +154,13 @@ def _text(field: str, text: str) -> str:
 async def _insert(connection: "asyncpg.Connection", delivery: "NewDelivery") -> UUID:
     import asyncpg
 
-    from chimewayd import db
+    from chimewayd import db_commands
     from chimewayd.errors import ChimewaydError
 
     try:
-        return await db.send(connection, delivery)
+        return await db_commands.send(connection, delivery)
     except asyncpg.UniqueViolationError as error:
-        existing = await db.find_by_idempotency_key(
+        existing = await db_commands.find_by_idempotency_key(
             connection, delivery.tenant_id, delivery.idempotency_key
         )
         if existing is None:

@@ -35,9 +35,9 @@ def command(sources: Sources, *, as_json: bool) -> None:
       chimewayd status
       chimewayd status --json | jq '.channels[] | select(.served_by == 0 and .due > 0)'
     """
-    from chimewayd import db
+    from chimewayd import db_commands
 
-    rows = perform(db.stats, sources)
+    rows = perform(db_commands.stats, sources)
     if as_json:
         emit_json({"channels": [_document(row) for row in rows]})
     elif rows:

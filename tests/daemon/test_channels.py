@@ -47,10 +47,11 @@ async def test_calls_at_one_time_are_never_more_than_the_limits(
     dsn: str, connection: Connection, gate: Gate, all_ended: Callable[[], Awaitable[None]]
 ) -> None:
     channels = {name: WEBHOOK | {"concurrency": 3} for name in ("a", "b")}
-    for name in channels:
-        await connection.execute(INSERT_MANY, name, f"{gate.url}/{name}", 40)
+    await connection.execute(INSERT_MANY, "a", f"{gate.url}/a", 40)
 
     async with running(dsn, channels, concurrency=4, poll_interval="60s"):
+        await gate.until_under_way(3)
+        await connection.execute(INSERT_MANY, "b", f"{gate.url}/b", 40)
         await gate.until_under_way(4)
         gate.open()
         await all_ended()

@@ -55,14 +55,14 @@ def test_channels_take_turns_at_the_front_of_the_claim() -> None:
     assert firsts == {"mail", "hooks", "log"}
 
 
-def test_room_passes_over_a_channel_that_is_more_than_half_full() -> None:
-    slots = Slots(10, {"mail": 2, "hooks": 2})
-    take(slots, deliveries(3, "mail"))
+def test_room_passes_over_a_channel_that_is_almost_full() -> None:
+    slots = Slots(20, {"mail": 4, "hooks": 4})
+    take(slots, deliveries(7, "mail"))
 
     rooms, limit = slots.room()
 
-    assert rooms == {"hooks": 4}
-    assert limit == 17
+    assert rooms == {"hooks": 8}
+    assert limit == 33
 
 
 def test_next_starts_no_more_of_a_channel_than_its_limit() -> None:
@@ -109,27 +109,41 @@ def test_finished_call_lets_the_next_one_start() -> None:
     assert start_all(slots) == [second]
 
 
-def test_finished_call_makes_no_room_before_it_is_recorded() -> None:
-    slots = Slots(2, {"mail": 2})
-    batch = deliveries(4, "mail")
-    take(slots, batch)
-    for delivery in start_all(slots):
-        slots.finish(delivery)
+def end(slots: Slots, count: int) -> list[Delivery]:
+    """Start and end so many calls; their outcomes are still in hand."""
+    ended = []
+    for _ in range(count):
+        ended.append(started := slots.next())
+        assert started is not None
+        slots.finish(started)
+    return [delivery for delivery in ended if delivery]
 
-    assert not slots.is_half_empty
 
-
-def test_half_of_the_room_is_used_before_there_is_room_again() -> None:
+def test_half_of_what_waits_is_called_before_there_is_room_again() -> None:
     slots = Slots(4, {"mail": 4})
-    batch = deliveries(8, "mail")
-    take(slots, batch)
+    take(slots, deliveries(8, "mail"))
 
     said = []
-    for delivery in batch:
-        slots.free([delivery])
-        said.append(slots.is_half_empty)
+    for _ in range(4):
+        end(slots, 1)
+        said.append(slots.has_room)
 
-    assert said == [False] * 3 + [True] * 5
+    assert said == [False, True, True, True]
+    assert slots.room() == ({"mail": 4}, 4)
+
+
+def test_outcomes_that_are_not_recorded_leave_no_room_for_more_than_as_many_again() -> None:
+    slots = Slots(2, {"mail": 2})
+    take(slots, deliveries(4, "mail"))
+    first = end(slots, 4)
+    assert slots.room() == ({"mail": 2}, 2)
+    take(slots, deliveries(2, "mail"))
+    end(slots, 2)
+    assert not slots.has_room
+
+    slots.free(first[:1])
+
+    assert slots.room() == ({"mail": 1}, 1)
 
 
 def test_given_up_deliveries_are_those_that_were_not_started() -> None:
@@ -150,44 +164,38 @@ def test_channel_that_hangs_leaves_room_for_another() -> None:
     take(slots, deliveries(12, "hangs"))
     start_all(slots)
 
-    assert slots.is_half_empty
+    assert slots.has_room
     assert slots.room() == ({"mail": 12}, 8)
 
 
 def test_channel_has_no_room_while_others_use_all_the_concurrency() -> None:
     slots = Slots(4, {"hangs": 4, "mail": 4})
-    take(slots, deliveries(6, "hangs"))
+    take(slots, deliveries(7, "hangs"))
     start_all(slots)
 
-    assert not slots.is_half_empty
+    assert not slots.has_room
 
 
-def test_outcomes_that_cannot_be_recorded_leave_no_room() -> None:
-    slots = Slots(2, {"mail": 2, "hooks": 2})
-    take(slots, deliveries(4, "mail"))
-    while started := slots.next():
-        slots.finish(started)
-
-    assert not slots.is_half_empty
-
-
-def test_claim_is_woken_when_a_full_channel_is_half_empty_again() -> None:
+def test_claim_is_woken_when_a_full_channel_may_be_refilled() -> None:
     woken = []
     slots = Slots(10, {"mail": 2, "hooks": 2})
     slots.when_room(lambda: woken.append(slots.in_hand))
-    batch = deliveries(4, "mail")
-    take(slots, batch)
+    take(slots, deliveries(4, "mail"))
 
-    for delivery in batch:
-        slots.free([delivery])
+    end(slots, 4)
 
-    assert woken == [2]
+    assert woken == [4]
 
 
-async def test_wait_for_room_ends_when_half_is_recorded() -> None:
-    slots = Slots(1, {"mail": 1})
-    first, second = batch = deliveries(2, "mail")
-    take(slots, batch)
+@pytest.mark.parametrize("last_step", ["a call ends", "an outcome is recorded"])
+async def test_wait_for_room_ends_with(last_step: str) -> None:
+    slots = Slots(2, {"mail": 2})
+    take(slots, deliveries(4, "mail"))
+    ended: list[Delivery] = []
+    if last_step == "an outcome is recorded":
+        ended = end(slots, 4)
+        take(slots, deliveries(2, "mail"))
+        end(slots, 2)
     said: list[str] = []
 
     async def wait() -> None:
@@ -198,10 +206,12 @@ async def test_wait_for_room_ends_when_half_is_recorded() -> None:
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         said.append("full")
-        slots.free([first])
+        if ended:
+            slots.free(ended[:1])
+        else:
+            end(slots, 1)
 
     assert said == ["full", "room"]
-    slots.free([second])
 
 
 LIMITS = {"mail": 1, "hooks": 3, "log": 7}
@@ -222,7 +232,7 @@ def test_limits_hold_and_nothing_is_lost_or_doubled(
     ended: list[Delivery] = []
 
     for step, pick in steps:
-        if step == "claim" and slots.is_half_empty:
+        if step == "claim" and slots.has_room:
             rooms, limit = slots.room()
             batch = [d for name, room in rooms.items() for d in deliveries(room, name)][:limit]
             assert batch, "room was promised"
@@ -238,6 +248,6 @@ def test_limits_hold_and_nothing_is_lost_or_doubled(
             slots.free([ended.pop(pick % len(ended))])
         assert len(running) <= concurrency
         assert all(sum(d.channel == name for d in running) <= LIMITS[name] for name in LIMITS)
-        assert slots.in_hand <= 2 * concurrency
+        assert slots.in_hand <= 3 * concurrency
 
     assert sorted(started + slots.give_up_waiting()) == sorted(taken)

@@ -1,0 +1,172 @@
+"""The SQL text of the commands: one coroutine per question or operation, on a connection of theirs.
+
+`db.py` is the same for the daemon.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from chimewayd.session import BULK_TIMEOUT
+
+PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
+EXPLAIN = "select * from chimeway.explain($1)"
+STATS = "select * from chimeway.stats()"
+RESUME_CHANNEL = "select * from chimeway.resume_channel($1, $2)"
+EACH = "select t.id, v.changed, v.message from unnest($1::uuid[]) as t (id) "
+VERBS = {
+    "cancel": "cross join lateral chimeway.cancel(t.id, $2, $3) as v",
+    "suppress": "cross join lateral chimeway.suppress(t.id, $2, $3) as v",
+    "replay": "cross join lateral chimeway.replay(t.id, $2, $3) as v",
+    "hold": "cross join lateral chimeway.hold(t.id, $2, $3) as v",
+    "release": "cross join lateral chimeway.release(t.id, $2) as v",
+}
+FIND_DELIVERIES = """
+select f.id, f.inserted_at <= $9 and f.status = any ($10::text[]) as is_selected
+from chimeway.find_deliveries($1, $2, $3, $4, $5, $6, $7, $8) as f
+order by f.id
+"""
+COUNT_DELIVERIES = """
+select f.status, count(*)
+from chimeway.find_deliveries(null, null, $1, $2, $3, $4, $5, $6) as f
+where f.inserted_at <= $7
+group by f.status
+"""
+LOOK_UP = """
+select d.id, d.status
+from chimeway.deliveries as d
+where d.id = any ($1::uuid[]) and ($2::text is null or d.tenant_id = $2)
+"""
+FIND_BY_IDEMPOTENCY_KEY = """
+select d.id
+from chimeway.deliveries as d
+where d.idempotency_key = $2 and (d.tenant_id = $1 or ($1 is null and d.tenant_id is null))
+"""
+SEND = """
+insert into chimeway.deliveries (
+  channel, recipient, payload, metadata, idempotency_key, tenant_id, notification_key,
+  correlation_id, priority, max_attempts, scheduled_at, expires_at)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, due.at, due.at + $13::interval
+from (select coalesce($11::timestamptz, now() + $12::interval, now()) as at) as due
+returning id
+"""
+
+
+async def explain(connection: asyncpg.Connection, delivery_id: UUID) -> list[dict[str, Any]]:
+    """Return the timeline of a delivery, a dict a step, facts still as JSON text.
+
+    Raises:
+        DeliveryNotFound: no delivery has this id.
+    """
+    return [dict(row) for row in await connection.fetch(EXPLAIN, delivery_id)]
+
+
+async def stats(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+    """Return one dict a channel: what waits, what is in flight, what ended."""
+    return [dict(row) for row in await connection.fetch(STATS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery to insert, in the words of `chimeway.deliveries` and the order of SEND."""
+
+    channel: str
+    recipient: str
+    payload_json: str
+    metadata_json: str = "{}"
+    idempotency_key: str | None = None
+    tenant_id: str | None = None
+    notification_key: str | None = None
+    correlation_id: str | None = None
+    priority: int = 0
+    max_attempts: int | None = None
+    scheduled_at: datetime | None = None
+    scheduled_in: timedelta | None = None
+    """Instead of `scheduled_at`: from now, by the database's clock."""
+    expires_in: timedelta | None = None
+    """From when it is due."""
+
+
+async def send(connection: asyncpg.Connection, delivery: NewDelivery) -> UUID:
+    """Insert one delivery; what the database refuses arrives as its own error."""
+    inserted: UUID = await connection.fetchval(SEND, *astuple(delivery))
+    return inserted
+
+
+async def find_by_idempotency_key(
+    connection: asyncpg.Connection, tenant_id: str | None, key: str | None
+) -> UUID | None:
+    found: UUID | None = await connection.fetchval(FIND_BY_IDEMPOTENCY_KEY, tenant_id, key)
+    return found
+
+
+async def operate_channel(connection: asyncpg.Connection, sql: str, *given: str) -> dict[str, Any]:
+    """Run PAUSE_CHANNEL or RESUME_CHANNEL and return its row: changed, message."""
+    return dict((await connection.fetch(sql, *given))[0])
+
+
+class Answer(NamedTuple):
+    delivery_id: UUID
+    changed: bool
+    message: str
+
+
+async def operate(
+    connection: asyncpg.Connection, verb: str, ids: Sequence[UUID], *arguments: object
+) -> list[Answer]:
+    """Apply a verb to these deliveries, in this order, all of them or none.
+
+    Raises:
+        DeliveryNotFound, TransitionRefused, InvalidArgument: as the SQL function says of one.
+    """
+    rows = await connection.fetch(EACH + VERBS[verb], ids, *arguments, timeout=BULK_TIMEOUT)
+    return [Answer._make(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The filters of `chimeway.find_deliveries`, in its order (None: any), and one more."""
+
+    channel: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    recipient: str | None = None
+    tenant_id: str | None = None
+    until: datetime  # what is inserted later was not counted
+
+
+async def now(connection: asyncpg.Connection) -> datetime:
+    moment: datetime = await connection.fetchval("select now()")
+    return moment
+
+
+async def count_deliveries(connection: asyncpg.Connection, selection: Selection) -> dict[str, int]:
+    return dict(await _pairs(connection, COUNT_DELIVERIES, *astuple(selection)))
+
+
+async def find_deliveries(
+    connection: asyncpg.Connection,
+    after: UUID | None,
+    limit: int,
+    selection: Selection,
+    statuses: Sequence[str],
+) -> list[tuple[UUID, bool]]:
+    """Return the next page of the filters' matches, and whether status and `until` fit as well."""
+    return await _pairs(connection, FIND_DELIVERIES, after, limit, *astuple(selection), statuses)
+
+
+async def look_up(
+    connection: asyncpg.Connection, ids: Sequence[UUID], tenant_id: str | None
+) -> dict[UUID, str]:
+    """Return the status of those that exist, and belong to the tenant if one is given."""
+    return dict(await _pairs(connection, LOOK_UP, ids, tenant_id))
+
+
+async def _pairs(connection: asyncpg.Connection, sql: str, *given: object) -> list[tuple[Any, Any]]:
+    rows = await connection.fetch(sql, *given, timeout=BULK_TIMEOUT)
+    return [(row[0], row[1]) for row in rows]

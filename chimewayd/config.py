@@ -9,17 +9,14 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -28,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from chimewayd import config_layers as layers
 from chimewayd.config_errors import explain, setting_name, unknown_setting
+from chimewayd.config_types import ChannelName, LogFormat, LogLevel, Number, OnUncertain, Whole
 from chimewayd.durations import Duration, render
 from chimewayd.errors import ConfigError, ConfigErrors
 
@@ -35,43 +33,9 @@ LEASE_MARGIN = timedelta(seconds=5)
 """How much longer than a call its lease lasts, so that its outcome can still be recorded."""
 
 
-def _refuse_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise PydanticCustomError("bool_number", "must be a number, not true or false")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_refuse_bool)]
-Number = Annotated[float, BeforeValidator(_refuse_bool)]
-ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
-
 _SHORTEST_CALL = timedelta(milliseconds=100)
 _MILLISECOND = timedelta(milliseconds=1)
 _MONTH = timedelta(days=30)
-
-
-class LogLevel(StrEnum):
-    """The least severe events that are logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How events are written."""
-
-    AUTO = "auto"
-    JSON = "json"
-    CONSOLE = "console"
-
-
-class OnUncertain(StrEnum):
-    """What becomes of a delivery whose request was handed over and never answered."""
-
-    RETRY = "retry"
-    HOLD = "hold"
 
 
 def _attempts_of_schedule(data: dict[str, Any]) -> int:
@@ -209,6 +173,12 @@ class Settings(BaseSettings):
     )
     concurrency: Whole = Field(
         default=100, ge=1, le=10_000, description="Calls at one time, all channels together."
+    )
+    payload_budget_mib: Whole = Field(
+        default=64,
+        ge=1,
+        le=65_536,
+        description="Payloads held in memory, in MiB; one claim at most may exceed it.",
     )
     poll_interval: Duration = Field(
         default=timedelta(seconds=1),

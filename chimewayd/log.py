@@ -67,7 +67,7 @@ def setup(
 ) -> None:
     """Send our events, other libraries' warnings and Python's warnings to `out`, or stdout.
 
-    `level` and `fmt` are values of `config.LogLevel` and `config.LogFormat`.
+    `level` and `fmt` are values of `config_types.LogLevel` and `LogFormat`.
     """
     stream = sys.stdout.buffer if out is None else out
     is_terminal = stream.isatty()

@@ -9,11 +9,15 @@ may wait, so that a call that ends finds the next one here, and as many again ma
 to the database. More room is given only when outcomes are recorded: nothing piles up behind a
 slow database.
 
+Payloads in hand have a budget, too. What a claim will bring is not known before: it asks for no
+more than fits if payloads are as large as in the claim before, and for at least one.
+
 Plain functions that decide; whoever calls them does the waiting.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from sys import getsizeof
 
 import anyio
 
@@ -21,6 +25,9 @@ from chimewayd.models import Delivery
 
 CLAIM_LIMIT = 500
 """Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
+
+LARGEST_BYTES = 256 * 1024
+"""Size of the largest payload that may be inserted: what a first claim reckons with."""
 
 
 class Load:
@@ -77,8 +84,13 @@ class Lane(Load):
 class Slots:
     """Counts what is in hand and says what may be claimed and started next."""
 
-    def __init__(self, concurrency: int, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, concurrency: int, limits: Mapping[str, int], payload_budget_bytes: int
+    ) -> None:
         self.concurrency = concurrency
+        self.payload_bytes = 0
+        self._payload_budget_bytes = payload_budget_bytes
+        self._expected_bytes = LARGEST_BYTES
         self.waiting = 0
         self._all = Load(concurrency)
         self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
@@ -106,12 +118,18 @@ class Slots:
         """
         self._turns.rotate(-1)
         rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low}
-        return rooms, min(self._all.room, CLAIM_LIMIT)
+        left_bytes = self._payload_budget_bytes - self.payload_bytes
+        affordable = max(left_bytes // self._expected_bytes, 1)
+        return rooms, min(self._all.room, CLAIM_LIMIT, affordable)
 
     @property
     def has_room(self) -> bool:
         """Whether it is time to refill."""
-        return (self._all.is_low or self._is_held_up) and any(lane.is_low for lane in self._turns)
+        return (
+            self.payload_bytes < self._payload_budget_bytes
+            and (self._all.is_low or self._is_held_up)
+            and any(lane.is_low for lane in self._turns)
+        )
 
     @property
     def _is_held_up(self) -> bool:
@@ -129,6 +147,10 @@ class Slots:
         for channel, count in _count(deliveries).items():
             self._lanes[channel].take(count)
         self._all.take(len(deliveries))
+        if deliveries:
+            taken_bytes = _bytes(deliveries)
+            self.payload_bytes += taken_bytes
+            self._expected_bytes = max(taken_bytes // len(deliveries), 1)
 
     def queue(self, deliveries: Sequence[Delivery]) -> None:
         """Put deliveries in hand in line for their call."""
@@ -164,6 +186,7 @@ class Slots:
         counts = _count(deliveries)
         freed = [self._lanes[channel].free(count) for channel, count in counts.items()]
         self._all.free(len(deliveries))
+        self.payload_bytes -= _bytes(deliveries)
         self._tell(is_passed_over=any(freed))
 
     def _tell(self, *, is_passed_over: bool) -> None:
@@ -186,3 +209,7 @@ class Slots:
 
 def _count(deliveries: Sequence[Delivery]) -> Counter[str]:
     return Counter([delivery.channel for delivery in deliveries])
+
+
+def _bytes(deliveries: Sequence[Delivery]) -> int:
+    return sum([getsizeof(d.payload_json) for d in deliveries])

@@ -8,6 +8,9 @@ from chimewayd.models import Delivery
 
 _NUMBERS = count(1)
 
+PLENTY = 2**40
+"""A budget of bytes that no test exhausts."""
+
 
 def delivery(channel: str = "hooks", **changes: Any) -> Delivery:
     """Return an ordinary delivery with an id of its own; `changes` are what a test is about."""

@@ -16,6 +16,7 @@ from typing import ClassVar
 import anyio
 import pytest
 from anyio.streams.memory import MemoryObjectSendStream
+from deliveries import PLENTY
 
 from chimewayd import run as run_module
 from chimewayd.adapters.base import AdapterSettings, HoldsNothing
@@ -95,7 +96,7 @@ async def stage(
     send, receive = anyio.create_memory_object_stream[list[Delivery]](math.inf)
     calls = Calls(
         channels={"hooks": Channel(adapter, timeout_seconds)},
-        slots=Slots(concurrency, {"hooks": concurrency}),
+        slots=Slots(concurrency, {"hooks": concurrency}, PLENTY),
         leases=Leases(lease_seconds),
         reports=Outbox(),
         unsent=Outbox(),

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from deliveries import delivery
+from deliveries import PLENTY, delivery
 from engine import Connection, attempts_of, check_invariants, insert, look
 from loglines import restored_logging, started
 
@@ -45,7 +45,7 @@ WRONG_TYPE = cast("Any", "503")
 
 async def record_all(dsn: str, *outcomes: Outcome) -> None:
     """Claim as many deliveries as there are outcomes, and report one for each."""
-    slots, leases, reports = Slots(10, {"email": 10}), Leases(60), Outbox[Report]()
+    slots, leases, reports = Slots(10, {"email": 10}, PLENTY), Leases(60), Outbox[Report]()
     async with Session(dsn, "records") as session:
         await db.configure_channel(session, "email", ChannelConfig(adapter="sink"))
         daemon_id = await db.register_daemon(session, "d1", "1", ["email"])

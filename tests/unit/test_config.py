@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chimewayd.config import OnUncertain, load
+from chimewayd.config import load
+from chimewayd.config_types import OnUncertain
 from chimewayd.errors import ConfigError, ConfigErrors
 
 SECRET = "s3cret"

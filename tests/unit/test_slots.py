@@ -2,12 +2,12 @@
 
 import anyio
 import pytest
-from deliveries import deliveries
+from deliveries import PLENTY, deliveries
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chimewayd.models import Delivery
-from chimewayd.slots import CLAIM_LIMIT, Slots
+from chimewayd.slots import CLAIM_LIMIT, LARGEST_BYTES, Slots
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ def start_all(slots: Slots) -> list[Delivery]:
 
 
 def test_room_is_twice_what_may_run() -> None:
-    slots = Slots(10, {"mail": 3, "hooks": 4})
+    slots = Slots(10, {"mail": 3, "hooks": 4}, PLENTY)
 
     rooms, limit = slots.room()
 
@@ -32,7 +32,7 @@ def test_room_is_twice_what_may_run() -> None:
 
 
 def test_room_is_never_more_than_one_claim_may_bring() -> None:
-    slots = Slots(10_000, {"mail": 10_000})
+    slots = Slots(10_000, {"mail": 10_000}, PLENTY)
 
     _, limit = slots.room()
 
@@ -40,7 +40,7 @@ def test_room_is_never_more_than_one_claim_may_bring() -> None:
 
 
 def test_channel_cannot_run_more_than_all_may() -> None:
-    slots = Slots(2, {"mail": 50})
+    slots = Slots(2, {"mail": 50}, PLENTY)
 
     rooms, _ = slots.room()
 
@@ -48,7 +48,7 @@ def test_channel_cannot_run_more_than_all_may() -> None:
 
 
 def test_channels_take_turns_at_the_front_of_the_claim() -> None:
-    slots = Slots(10, {"mail": 1, "hooks": 1, "log": 1})
+    slots = Slots(10, {"mail": 1, "hooks": 1, "log": 1}, PLENTY)
 
     firsts = {next(iter(slots.room()[0])) for _ in range(3)}
 
@@ -56,7 +56,7 @@ def test_channels_take_turns_at_the_front_of_the_claim() -> None:
 
 
 def test_room_passes_over_a_channel_that_is_almost_full() -> None:
-    slots = Slots(20, {"mail": 4, "hooks": 4})
+    slots = Slots(20, {"mail": 4, "hooks": 4}, PLENTY)
     take(slots, deliveries(7, "mail"))
 
     rooms, limit = slots.room()
@@ -66,7 +66,7 @@ def test_room_passes_over_a_channel_that_is_almost_full() -> None:
 
 
 def test_next_starts_no_more_of_a_channel_than_its_limit() -> None:
-    slots = Slots(10, {"mail": 2, "hooks": 3})
+    slots = Slots(10, {"mail": 2, "hooks": 3}, PLENTY)
     take(slots, deliveries(4, "mail"), deliveries(4, "hooks"))
 
     started = start_all(slots)
@@ -75,14 +75,14 @@ def test_next_starts_no_more_of_a_channel_than_its_limit() -> None:
 
 
 def test_next_starts_no_more_than_the_concurrency() -> None:
-    slots = Slots(3, {"mail": 3, "hooks": 3})
+    slots = Slots(3, {"mail": 3, "hooks": 3}, PLENTY)
     take(slots, deliveries(3, "mail"), deliveries(3, "hooks"))
 
     assert len(start_all(slots)) == 3
 
 
 def test_next_lets_channels_take_turns() -> None:
-    slots = Slots(4, {"mail": 4, "hooks": 4})
+    slots = Slots(4, {"mail": 4, "hooks": 4}, PLENTY)
     take(slots, deliveries(8, "mail"), deliveries(8, "hooks"))
 
     started = start_all(slots)
@@ -91,7 +91,7 @@ def test_next_lets_channels_take_turns() -> None:
 
 
 def test_next_keeps_the_order_of_a_channel() -> None:
-    slots = Slots(4, {"mail": 4})
+    slots = Slots(4, {"mail": 4}, PLENTY)
     batch = deliveries(4, "mail")
     take(slots, batch)
 
@@ -99,7 +99,7 @@ def test_next_keeps_the_order_of_a_channel() -> None:
 
 
 def test_finished_call_lets_the_next_one_start() -> None:
-    slots = Slots(1, {"mail": 1})
+    slots = Slots(1, {"mail": 1}, PLENTY)
     first, second = batch = deliveries(2, "mail")
     take(slots, batch)
     assert start_all(slots) == [first]
@@ -120,7 +120,7 @@ def end(slots: Slots, count: int) -> list[Delivery]:
 
 
 def test_half_of_what_waits_is_called_before_there_is_room_again() -> None:
-    slots = Slots(4, {"mail": 4})
+    slots = Slots(4, {"mail": 4}, PLENTY)
     take(slots, deliveries(8, "mail"))
 
     said = []
@@ -133,7 +133,7 @@ def test_half_of_what_waits_is_called_before_there_is_room_again() -> None:
 
 
 def test_outcomes_that_are_not_recorded_leave_no_room_for_more_than_as_many_again() -> None:
-    slots = Slots(2, {"mail": 2})
+    slots = Slots(2, {"mail": 2}, PLENTY)
     take(slots, deliveries(4, "mail"))
     first = end(slots, 4)
     assert slots.room() == ({"mail": 2}, 2)
@@ -147,7 +147,7 @@ def test_outcomes_that_are_not_recorded_leave_no_room_for_more_than_as_many_agai
 
 
 def test_given_up_deliveries_are_those_that_were_not_started() -> None:
-    slots = Slots(2, {"mail": 2, "hooks": 2})
+    slots = Slots(2, {"mail": 2, "hooks": 2}, PLENTY)
     batch = deliveries(4, "mail")
     take(slots, batch, hooks := deliveries(1, "hooks"))
     started = start_all(slots)
@@ -160,7 +160,7 @@ def test_given_up_deliveries_are_those_that_were_not_started() -> None:
 
 
 def test_channel_that_hangs_leaves_room_for_another() -> None:
-    slots = Slots(10, {"hangs": 6, "mail": 6})
+    slots = Slots(10, {"hangs": 6, "mail": 6}, PLENTY)
     take(slots, deliveries(12, "hangs"))
     start_all(slots)
 
@@ -169,7 +169,7 @@ def test_channel_that_hangs_leaves_room_for_another() -> None:
 
 
 def test_channel_has_no_room_while_others_use_all_the_concurrency() -> None:
-    slots = Slots(4, {"hangs": 4, "mail": 4})
+    slots = Slots(4, {"hangs": 4, "mail": 4}, PLENTY)
     take(slots, deliveries(7, "hangs"))
     start_all(slots)
 
@@ -178,7 +178,7 @@ def test_channel_has_no_room_while_others_use_all_the_concurrency() -> None:
 
 def test_claim_is_woken_when_a_full_channel_may_be_refilled() -> None:
     woken = []
-    slots = Slots(10, {"mail": 2, "hooks": 2})
+    slots = Slots(10, {"mail": 2, "hooks": 2}, PLENTY)
     slots.when_room(lambda: woken.append(slots.in_hand))
     take(slots, deliveries(4, "mail"))
 
@@ -189,7 +189,7 @@ def test_claim_is_woken_when_a_full_channel_may_be_refilled() -> None:
 
 @pytest.mark.parametrize("last_step", ["a call ends", "an outcome is recorded"])
 async def test_wait_for_room_ends_with(last_step: str) -> None:
-    slots = Slots(2, {"mail": 2})
+    slots = Slots(2, {"mail": 2}, PLENTY)
     take(slots, deliveries(4, "mail"))
     ended: list[Delivery] = []
     if last_step == "an outcome is recorded":
@@ -214,6 +214,32 @@ async def test_wait_for_room_ends_with(last_step: str) -> None:
     assert said == ["full", "room"]
 
 
+def test_budget_that_is_used_up_leaves_no_room_until_something_is_recorded() -> None:
+    slots = Slots(10, {"mail": 10}, 3_000)
+    batch = deliveries(4, "mail", payload_json="x" * 1_000)
+    take(slots, batch)
+    ended = end(slots, 4)
+    said = [slots.has_room]
+
+    slots.free(ended[:2])
+
+    said.append(slots.has_room)
+    assert said == [False, True]
+    assert slots.room() == ({"mail": 20}, 1)
+
+
+def test_claim_reckons_with_payloads_as_large_as_those_of_the_one_before() -> None:
+    slots = Slots(10, {"mail": 10}, 10 * LARGEST_BYTES)
+    assert slots.room() == ({"mail": 20}, 10)
+
+    take(slots, small := deliveries(2, "mail"))
+    assert slots.room() == ({"mail": 18}, 18)
+
+    slots.free(end(slots, len(small)))
+    take(slots, deliveries(1, "mail", payload_json="x" * (4 * LARGEST_BYTES)))
+    assert slots.room() == ({"mail": 19}, 1)
+
+
 LIMITS = {"mail": 1, "hooks": 3, "log": 7}
 STEPS = ["claim", "start", "start", "end", "end", "record"]
 
@@ -225,7 +251,7 @@ STEPS = ["claim", "start", "start", "end", "end", "record"]
 def test_limits_hold_and_nothing_is_lost_or_doubled(
     concurrency: int, steps: list[tuple[str, int]]
 ) -> None:
-    slots = Slots(concurrency, LIMITS)
+    slots = Slots(concurrency, LIMITS, PLENTY)
     taken: list[Delivery] = []
     started: list[Delivery] = []
     running: list[Delivery] = []

@@ -193,7 +193,7 @@ async def _deliver(
     ends = (calls.slots, calls.leases, outage)
     async with anyio.create_task_group() as upkeep:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
-        upkeep.start_soon(sweep, sessions.upkeep, outage)
+        upkeep.start_soon(sweep, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
             pipeline.start_soon(
                 record, sessions.records, me, calls.reports, *ends, _max_attempts(settings), bell

@@ -17,6 +17,7 @@ RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4)"
 PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
+END_ORPHANED_LEASES = "select * from chimeway.end_orphaned_leases($1, $2, $3)"
 RESCUE = "select * from chimeway.rescue($1)"
 EXPIRE = "select * from chimeway.expire(chimeway.clock() - $1::interval, $2)"
 HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
@@ -113,6 +114,13 @@ async def heartbeat(session: Session, me: Identity, claim_ids: Sequence[int]) ->
         HEARTBEAT, me.daemon_id, me.name, me.version, list(me.channels), list(claim_ids), me.lease
     )
     return [row[0] for row in rows]
+
+
+async def end_orphaned_leases(session: Session, me: Identity, silent_for: timedelta) -> bool:
+    """End the leases of daemons that are gone; tell whether our name is ours alone."""
+    rows = await session.fetch(END_ORPHANED_LEASES, me.daemon_id, me.name, silent_for)
+    holds_name: bool = rows[0][0]
+    return holds_name
 
 
 async def rescue(session: Session, limit: int) -> list[Lost]:

@@ -198,7 +198,9 @@ async def _show_samples(
     screen.title("What became of each: chimeway.explain(id)")
     for delivery_id, sample in zip(ids, SAMPLES, strict=True):
         screen.say(f"{sample.path} {sample.story}")
-        screen.say(screen.picture(delivery_id, await db_commands.explain(connection, delivery_id)) + "\n")
+        screen.say(
+            screen.picture(delivery_id, await db_commands.explain(connection, delivery_id)) + "\n"
+        )
     await _check(connection, ids)
     screen.say("All five ended as they should.")
 

@@ -54,6 +54,7 @@ class Event(StrEnum):
     LISTENER_CONNECTED = "listener_connected"
     LISTENER_LOST = "listener_lost"
     MIGRATION_APPLIED = "migration_applied"
+    NAME_TAKEN = "name_taken"
     OUTCOME_STALE = "outcome_stale"
     RECORD_FAILED = "record_failed"
     SWEEP_FAILED = "sweep_failed"

@@ -1,5 +1,6 @@
 """Moves on what nobody owns any more: every daemon sweeps, whoever comes first does the work.
 
+daemons that are gone ─▶ their leases end
 leases that ran out ─▶ lost, then retried · waits that expired ─▶ cancelled · counts ─▶ rolled up
 """
 
@@ -21,6 +22,10 @@ SWEEPS_PER_TIDYING = 6
 """What only keeps the house in order is done every so many sweeps."""
 
 LIMIT = 100
+ORPHANED_AFTER = timedelta(seconds=20)
+"""Two heartbeats missed, and no session left: such a daemon's leases are not waited for."""
+
+MISSES_BEFORE_WARNING = 2
 SILENT_FOR = timedelta(minutes=10)
 """After this a daemon that says nothing is taken out of the list."""
 
@@ -33,13 +38,19 @@ EVER = timedelta(days=365 * 200)
 log = structlog.get_logger()
 
 
-async def sweep(session: Session, outage: Outage) -> None:
+async def sweep(session: Session, me: db.Identity, outage: Outage) -> None:
     """Sweep at once and then for ever."""
     since = EVER
     unserved: set[str] = set()
+    name = Name(me.name)
     for number in count():
         tidies = number % SWEEPS_PER_TIDYING == 0
         try:
+            name.note(
+                holds=await outage.outlast(
+                    partial(db.end_orphaned_leases, session, me, ORPHANED_AFTER)
+                )
+            )
             await outage.outlast(partial(_move_on, session, since))
             if tidies:
                 await outage.outlast(partial(_tidy, session, unserved))
@@ -47,6 +58,25 @@ async def sweep(session: Session, outage: Outage) -> None:
             log.exception(Event.SWEEP_FAILED)
         since = EXPIRY_OVERLAP
         await anyio.sleep(SWEEP_SECONDS)
+
+
+class Name:
+    """Says once when another daemon has our name, and again only after it was ours."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._misses = 0
+
+    def note(self, *, holds: bool) -> None:
+        self._misses = 0 if holds else self._misses + 1
+        # Once: the session of the run before us may be on its way out.
+        if self._misses == MISSES_BEFORE_WARNING:
+            log.warning(
+                Event.NAME_TAKEN,
+                name=self._name,
+                hint="another daemon runs with this name: after a crash their deliveries wait for "
+                "the whole lease; give each its own with the setting name",
+            )
 
 
 async def _move_on(session: Session, since: timedelta) -> None:

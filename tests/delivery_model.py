@@ -272,7 +272,10 @@ class Model:
         asked = 0 if retry_after is None else min(retry_after, policy.retry_after_cap)
         # The wait begins where the call ended.
         ended_at = self.now - (0 if kind == "lost" else FINISHED_SECONDS_AGO)
-        retry_at = ended_at + max(policy.waits[min(failures, len(policy.waits)) - 1], asked)
+        wait = policy.waits[min(failures, len(policy.waits)) - 1]
+        if kind == "lost" and not row.lost_count:
+            wait = 0  # the first crash says nothing about the delivery
+        retry_at = ended_at + max(wait, asked)
         too_old = policy.max_age is not None and retry_at > row.scheduled_at + policy.max_age
         row.attempts.append((row.attempt_count, row.series, token, *OUTCOMES[kind]))
         row.lost_count += kind == "lost"

@@ -69,7 +69,7 @@ begin
       d.channel, d.priority, d.position
   ),
   locked as materialized (
-    select r as report, d.attempt_count - d.attempts_before as failures, d.max_attempts,
+    select r as report, d.attempt_count - d.attempts_before as failures, d.max_attempts, d.lost_count,
       d.scheduled_at, d.requested_status, d.requested_reason, d.channel
     from reported as r
     join chimeway.deliveries as d
@@ -82,7 +82,9 @@ begin
     from locked as l
     join chimeway.channels as c on c.name = l.channel
     cross join lateral (
-      select greatest(chimeway.backoff(c, l.failures, random()),
+      -- The first crash says nothing about the delivery or its provider: it goes out again at once.
+      select greatest(case when (l.report).outcome = 'lost' and l.lost_count = 0 then interval '0'
+          else chimeway.backoff(c, l.failures, random()) end,
         case when (l.report).retry_after is not null
           then least((l.report).retry_after, c.retry_after_cap) end) as wait
       offset 0

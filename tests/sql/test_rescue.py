@@ -49,7 +49,7 @@ async def test_lost_call_is_an_attempt_of_its_own(connection: Connection) -> Non
     assert "it may have sent" in attempt["detail"]
 
 
-async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection) -> None:
+async def test_delivery_lost_for_the_first_time_is_retried_at_once(connection: Connection) -> None:
     delivery = await claim_one(connection)
     await move_clock(connection, LATER)
 
@@ -59,9 +59,23 @@ async def test_lost_delivery_is_retried_after_a_backoff(connection: Connection) 
     assert tuple(lost) == (
         delivery.delivery_id, delivery.claim_id, "d1", "failed", None, 1, row["next_attempt_at"],
     )  # fmt: skip
-    assert row["next_attempt_at"] - row["updated_at"] == timedelta(seconds=30)
+    assert row["next_attempt_at"] == row["updated_at"]
     assert (row["status"], row["lost_count"]) == ("failed", 1)
     assert len(await jobs_of(connection, delivery.delivery_id)) == 1
+
+
+async def test_delivery_lost_once_more_is_retried_after_a_backoff(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await move_clock(connection, LATER)
+    await rescue(connection)
+    assert len(await claim(connection)) == 1
+    await move_clock(connection, 2 * LATER)
+
+    await rescue(connection)
+
+    row = await look(connection, delivery.delivery_id)
+    assert row["next_attempt_at"] - row["updated_at"] == timedelta(minutes=1)
+    assert (row["status"], row["lost_count"]) == ("failed", 2)
 
 
 async def test_lost_delivery_is_held_where_doubt_means_hold(connection: Connection) -> None:

@@ -73,7 +73,7 @@ EXPECTED: dict[str, Results] = {
     "release_unsent, stale token": UNCHANGED,
     "rescue, lease running": UNCHANGED,
     "rescue": {
-        "failed, due later": ("dispatched",),
+        "failed": ("dispatched",),
         "cancelled: no longer wanted": ("dispatched, cancel requested",),
     }
     | UNCHANGED,

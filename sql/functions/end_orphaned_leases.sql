@@ -1,0 +1,58 @@
+create or replace function chimeway.end_orphaned_leases(
+  p_daemon_id bigint,
+  p_name text,
+  p_silent_for interval
+)
+returns table (holds_name boolean, ended_count integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := chimeway.clock();
+  v_names constant integer := hashtext('chimeway.daemons');
+begin
+  -- A lock of the session is gone the moment that its process is, however that ended.
+  holds_name := current_setting('chimeway.held_name', true) is not distinct from p_name;
+  if not holds_name and pg_try_advisory_lock(v_names, hashtext(p_name)) then
+    perform set_config('chimeway.held_name', p_name, false);
+    holds_name := true;
+  end if;
+
+  with others as materialized (
+    select distinct k.daemon_id, k.daemon_name
+    from chimeway.claims as k
+    where k.daemon_id <> p_daemon_id and k.expires_at > v_now
+  ),
+  orphaned as materialized (
+    select k.id
+    from chimeway.claims as k
+    join others as o on o.daemon_id = k.daemon_id
+    where case
+      when o.daemon_name = p_name then holds_name
+      -- One that only lost its sessions beats again soon. After a start of the server nobody did.
+      when pg_postmaster_start_time() > v_now - p_silent_for then false
+      when exists (
+        select from chimeway.daemons as d
+        where d.id = o.daemon_id and d.heartbeat_at > v_now - p_silent_for) then false
+      else pg_try_advisory_xact_lock(v_names, hashtext(o.daemon_name)) end
+    order by k.id
+    for update of k skip locked
+  )
+  update chimeway.claims as k
+  set expires_at = v_now
+  from orphaned as o
+  where k.id = o.id;
+  get diagnostics ended_count = row_count;
+  return next;
+end
+$$;
+
+comment on function chimeway.end_orphaned_leases(bigint, text, interval) is
+  'Ends the leases of daemons that are gone, so that rescue need not wait for them: earlier runs '
+  'with our name, once this session holds the lock on it, and others that were silent for '
+  'p_silent_for and hold no lock on theirs. holds_name false: another live session has our name. '
+  'Locks claims (skipping locked ones).';
+
+revoke all on function chimeway.end_orphaned_leases(bigint, text, interval) from public;

@@ -146,6 +146,8 @@ class Model:
         self.paused: set[str] = set()
         self.disabled: set[str] = set()
         self.suppressed: set[str] = set()
+        self.turn = 0
+        """Of four claims the last takes what fell due later first."""
 
     def flying(self) -> list[tuple[UUID, int]]:
         """Return what is dispatched: deliveries and their tokens."""
@@ -160,6 +162,7 @@ class Model:
     def take(self, channels: Sequence[str], slots: int, limit: int) -> list[Row]:
         """Take what a claim takes and end what policy refuses; return what is to be called."""
         taken = [row for channel in channels for row in self._due(channel)[:slots]][:limit]
+        self.turn = (self.turn + 1) % 4
         calls = []
         for row in taken:
             row.job = row.next_attempt_at = None
@@ -247,11 +250,11 @@ class Model:
         if channel not in self.policies or channel in self.paused:
             return []
         due = [
-            (row.priority, row.job, row.position, row)
+            (row.priority, math.isfinite(row.job) ^ (self.turn == 3), row.job, row.position, row)
             for row in self.rows.values()
             if row.channel == channel and row.job is not None and row.job <= self.now
         ]
-        return [row for *_, row in sorted(due, key=lambda job: job[:3])]
+        return [row for *_, row in sorted(due, key=lambda job: job[:4])]
 
     def _refusal(self, row: Row) -> str | None:
         if row.channel in self.disabled:

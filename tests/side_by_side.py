@@ -78,6 +78,7 @@ class SideBySide:
         """All that ever began."""
         self._newest_token = 0
         database.empty()
+        self._fetch("select set_config('chimeway.turn', '', false)")
         self.set_now(START.timestamp())
         for name in POLICIES:
             self._run(configure(self._connection, name, **as_configured(name)))

@@ -46,7 +46,11 @@ declare
   v_floors jsonb;
   v_is_full boolean;
   v_levels jsonb;
+  v_turn constant integer := coalesce(nullif(current_setting('chimeway.turn', true), ''), '0');
+  -- Neither a flood of inserts nor one of retries may keep the other from its turn.
+  v_starts_with_later constant boolean := v_turn = 3;
 begin
+  perform set_config('chimeway.turn', ((v_turn + 1) % 4)::text, false);
   if p_arm then
     -- Before the statements below take their snapshot: what begins from here on rings.
     perform nextval('chimeway.bell_armed');
@@ -124,7 +128,17 @@ begin
       ) as level
       cross join lateral (
         select * from (
-          select j.ctid as row_id, j.position, null::timestamptz as due_at
+          select j.ctid as row_id, null::bigint as position, j.due_at
+          from chimeway.jobs as j
+          where j.channel = w.channel and j.priority = level.priority
+            and j.due_at > '-infinity' and j.due_at >= level.due_at and j.due_at <= v_now
+          order by j.due_at, j.position
+          limit case when v_starts_with_later then w.slots else 0 end
+          for update skip locked
+        ) as later_first
+        union all
+        select * from (
+          select j.ctid, j.position, null::timestamptz
           from chimeway.jobs as j
           where j.channel = w.channel and j.priority = level.priority
             and j.due_at = '-infinity' and j.position > level.position
@@ -139,9 +153,9 @@ begin
           where j.channel = w.channel and j.priority = level.priority
             and j.due_at > '-infinity' and j.due_at >= level.due_at and j.due_at <= v_now
           order by j.due_at, j.position
-          limit w.slots
+          limit case when not v_starts_with_later then w.slots else 0 end
           for update skip locked
-        ) as later
+        ) as later_last
       ) as job
       limit w.slots
     ) as picked
@@ -231,7 +245,8 @@ $$;
 
 comment on function chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean) is
   'Claims due deliveries under one lease: pending, failed -> dispatched, attempt_count + 1. At most '
-  'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion; '
+  'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion (one '
+  'claim in four takes what fell due later before what was due at once); '
   'channels that are paused or not configured are passed over. Judges policy too: expired -> '
   'cancelled, refused -> suppressed, without a call; those are not returned. p_arm arms the '
   'doorbell first. What a late commit puts before the session''s floors is seen by the next full '

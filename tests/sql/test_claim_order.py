@@ -59,6 +59,21 @@ async def test_claim_takes_priority_then_due_time_then_insertion(connection: Con
     assert claimed == [urgent, first, second, early, late, last]
 
 
+@pytest.mark.parametrize("slots", [1, 5])
+async def test_flood_of_inserts_and_flood_of_retries_both_go_on(
+    connection: Connection, slots: int
+) -> None:
+    due = datetime.now(UTC) + timedelta(minutes=1)
+    later = {await insert(connection, scheduled_at=due) for _ in range(20)}
+    at_once = {await insert(connection) for _ in range(20)}
+    await move_clock(connection, timedelta(minutes=2))
+
+    claimed = [{d.delivery_id for d in await claim(connection, slots=slots)} for _ in range(4)]
+
+    assert sum(one <= at_once for one in claimed) == 3
+    assert sum(one <= later for one in claimed) == 1
+
+
 async def test_rows_of_a_claim_come_in_order(connection: Connection) -> None:
     expected = [await insert(connection, priority=p) for p in (-1, 0, 0, 7)]
 

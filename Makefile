@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long bench check format clean
+.PHONY: help demo test test-long test-faults test-model bench check format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -20,6 +20,12 @@ test: .venv/installed-check ## every test against a real Postgres; ARGS="-k name
 
 test-long: .venv/installed-check ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m long $(ARGS)
+
+test-faults: .venv/installed-check ## break everything while deliveries flow, then count; LONG=1 takes hours
+	PYTHONPATH=tests $(BIN)/python -m faults $(if $(filter-out 0,$(LONG)),--long) $(ARGS)
+
+test-model: .venv/installed-check ## check the protocol's model; needs spin and a C compiler
+	$(BIN)/python tests/model/run.py $(ARGS)
 
 bench: .venv/installed-bench ## the speed, beside other queues; QUICK=1 takes minutes, ARGS="--rows drain" chooses
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)

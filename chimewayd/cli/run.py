@@ -1,8 +1,9 @@
-"""`chimewayd run`: the daemon."""
+"""`chimewayd run`: the daemon, or several of them side by side."""
 # ruff: noqa: D301, PLC0415 - click wants a real \b; imports inside the command keep --help quick
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,17 +13,38 @@ from chimewayd.cli.session import Sources, database, pass_sources, source_option
 if TYPE_CHECKING:
     from chimewayd.config import Settings
 
+LONGEST_NAME = 63
+MOST_PROCESSES = 64
+
+LAST_SECONDS = 15.0
+"""More than a daemon needs to end once the grace of its calls is over."""
+
 
 @click.command("run")
 @click.option("--migrate", "wants_migration", is_flag=True, help="Migrate the database first.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MOST_PROCESSES),
+    default=1,
+    envvar="CHIMEWAYD_PROCESSES",
+    show_default=True,
+    show_envvar=True,
+    metavar="N",
+    help="Run N daemons, name-1 to name-N; each has the whole concurrency of the settings.",
+)
+@click.option("--member", type=click.IntRange(min=1), hidden=True)  # which of N this process is
 @source_options
 @pass_sources
-def command(sources: Sources, *, wants_migration: bool) -> None:
+def command(sources: Sources, *, wants_migration: bool, processes: int, member: int | None) -> int:
     """Deliver what is inserted, until SIGTERM or Ctrl-C.
 
     On the first signal calls in flight may finish (the setting shutdown_grace) and what was not
     begun is given back; a second signal ends everything at once. Logs go to stdout: JSON, or
     columns on a terminal.
+
+    One process uses one core. With --processes N the limits of concurrency, the daemon's and each
+    channel's, are each process's own: in all there may be N times as many calls. A process that
+    dies is replaced; a wrong setting or schema ends all.
 
     \b
     A configuration file:
@@ -33,16 +55,19 @@ def command(sources: Sources, *, wants_migration: bool) -> None:
     \b
     Examples:
       chimewayd run --config chimewayd.toml
+      chimewayd run --config chimewayd.toml --processes 4
       CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook chimewayd --dsn postgresql://localhost/app run
     """
-    import anyio
-
     from chimewayd import log
 
     settings = sources.load()
     _require_channel(settings)
     log.setup(settings.log_level, settings.log_format)
-    anyio.run(_serve, settings, wants_migration, backend_options={"use_uvloop": True})
+    if member is None and processes > 1:
+        return _supervise(sources, settings, processes, wants_migration)
+    if member is not None:
+        settings = _as_member(settings, member)
+    return _deliver(settings, wants_migration)
 
 
 def _require_channel(settings: "Settings") -> None:
@@ -55,6 +80,62 @@ def _require_channel(settings: "Settings") -> None:
             'a table for each, as in [channels.hooks] with adapter = "webhook", in the file of '
             "--config; or a variable, as in CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook",
         )
+
+
+def _deliver(settings: "Settings", wants_migration: bool) -> int:
+    import anyio
+
+    anyio.run(_serve, settings, wants_migration, backend_options={"use_uvloop": True})
+    return 0
+
+
+def _supervise(
+    sources: Sources, settings: "Settings", processes: int, wants_migration: bool
+) -> int:
+    """Run several daemons as children of this process; return the exit status."""
+    import anyio
+
+    from chimewayd.processes import supervise
+
+    names = _member_names(settings.name, processes)
+    if wants_migration:
+        anyio.run(_migrate, settings)
+    commands = {name: _member_command(sources, n) for n, name in enumerate(names, 1)}
+    return anyio.run(supervise, commands, lambda said: click.echo(f"chimewayd: {said}", err=True))
+
+
+def _member_names(name: str, processes: int) -> list[str]:
+    from chimewayd.errors import ConfigError
+
+    names = [f"{name}-{n}" for n in range(1, processes + 1)]
+    if len(names[-1]) > LONGEST_NAME:
+        longest = LONGEST_NAME - len(names[-1]) + len(name)
+        raise ConfigError(
+            "name",
+            f"{names[-1]} is longer than {LONGEST_NAME} characters",
+            f"at most {longest} characters with --processes {processes}",
+        )
+    return names
+
+
+def _member_command(sources: Sources, member: int) -> Sequence[str]:
+    # -P: what lies in the working directory is not ours to import.
+    options = [
+        f"--{name}={value}"
+        for name, value in (("config", sources.config), ("dsn", sources.dsn))
+        if value is not None
+    ]
+    python = (sys.executable, "-P", "-m", "chimewayd")
+    return (*python, *options, "run", f"--member={member}")
+
+
+def _as_member(settings: "Settings", member: int) -> "Settings":
+    """Become one of several: with a name of its own, and never outliving the parent."""
+    from chimewayd.processes import stop_with_parent
+
+    patience = settings.shutdown_grace.total_seconds() + LAST_SECONDS
+    stop_with_parent(sys.stdin.fileno(), patience)
+    return settings.model_copy(update={"name": f"{settings.name}-{member}"})
 
 
 async def _serve(settings: "Settings", wants_migration: bool) -> None:

@@ -67,6 +67,10 @@ begin
   -- commit, for which a full look starts at the very front again.
   v_floors := chimeway.claim_floors(v_now, p_arm);
   v_is_full := (v_floors -> 'is_full')::boolean;
+  if p_arm and not v_is_full then
+    -- What was under way when the bell was armed before may have ended in front of the floors.
+    perform set_config('chimeway.is_expecting', 'true', false);
+  end if;
 
   with recursive wanted as materialized (
     select w.channel, w.slots, w.turn

@@ -42,6 +42,6 @@ $$;
 comment on function chimeway.next_due(text[]) is
   'How long until the next job of these channels is due (null: none is scheduled; jobs that are due '
   'already, or held, do not count), and whether this session''s last arming of the doorbell came '
-  'upon a transaction that may have queued jobs and will not ring.';
+  'upon a transaction that may have queued jobs and will not ring, or was no full look.';
 
 revoke all on function chimeway.next_due(text[]) from public;

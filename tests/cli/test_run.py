@@ -72,9 +72,85 @@ async def test_run_migrate_prepares_an_empty_database_first(empty_dsn: str) -> N
     assert "attempt_recorded" in events
 
 
+async def test_run_migrate_of_several_processes_migrates_once(empty_dsn: str) -> None:
+    async with await anyio.open_process(
+        [str(COMMAND), "--dsn", empty_dsn, "run", "--migrate", "--processes", "2"],
+        env=clean_environment() | SINK,
+        stderr=None,
+    ) as process:
+        assert process.stdout is not None
+        said = b""
+        while said.count(b"daemon_ready") < 2:
+            said += await _until(process.stdout, b"\n")
+        process.terminate()
+        with anyio.fail_after(DEADLINE_SECONDS):
+            said += b"".join([chunk async for chunk in process.stdout])
+        exit_code = await process.wait()
+
+    lines = [json.loads(line) for line in said.splitlines()]
+    migrations = [line["migration"] for line in lines if line["event"] == "migration_applied"]
+    assert exit_code == 0
+    assert lines[0]["event"] == "migration_applied"
+    assert len(migrations) == len(set(migrations))
+
+
+async def test_wrong_setting_of_an_adapter_ends_several_processes_with_78(dsn: str) -> None:
+    wrong = {"CHIMEWAYD_CHANNELS__BIN__SETTINGS": json.dumps({"colour": "blue"})}
+
+    ended = await chimewayd("--dsn", dsn, "run", "--processes", "2", environment=SINK | wrong)
+
+    assert ended.exit_code == 78
+    assert 1 <= ended.stderr.count("channels.bin.settings.colour") <= 2
+    assert "another one starts" not in ended.stderr
+
+
+async def test_database_that_was_not_migrated_ends_several_processes_with_78(
+    empty_dsn: str,
+) -> None:
+    ended = await chimewayd("--dsn", empty_dsn, "run", "--processes", "2", environment=SINK)
+
+    assert ended.exit_code == 78
+    assert "run `chimewayd migrate`" in ended.stderr
+    assert "another one starts" not in ended.stderr
+
+
+async def test_name_that_leaves_no_room_for_a_number_is_78_and_says_how_long_it_may_be() -> None:
+    named = {"CHIMEWAYD_NAME": "n" * 62}
+
+    ended = await chimewayd("run", "--processes", "10", environment=SINK | named)
+
+    assert ended.exit_code == 78
+    assert ended.stderr.startswith("chimewayd: name: ")
+    assert "at most 60 characters" in ended.stderr
+
+
+@pytest.mark.parametrize("count", ["0", "65", "two"])
+async def test_number_of_processes_out_of_range_is_wrong_usage(count: str) -> None:
+    ended = await chimewayd("run", "--processes", count, environment=SINK)
+
+    assert ended.exit_code == 2
+    assert "--processes" in ended.stderr
+
+
+async def test_help_says_that_limits_are_each_process_s_own() -> None:
+    ended = await chimewayd("run", "--help")
+
+    assert "each process's own" in " ".join(ended.stdout.split())
+    assert "--member" not in ended.stdout
+
+
 async def _until(stream: ByteReceiveStream, text: bytes) -> bytes:
     said = b""
     with anyio.fail_after(DEADLINE_SECONDS):
         while text not in said or not said.endswith(b"\n"):
             said += await stream.receive()
     return said
+
+
+async def test_number_of_processes_may_come_from_the_environment(empty_dsn: str) -> None:
+    several = {"CHIMEWAYD_PROCESSES": "2", "CHIMEWAYD_NAME": "n" * 62}
+
+    ended = await chimewayd("--dsn", empty_dsn, "run", environment=SINK | several)
+
+    assert ended.exit_code == 78
+    assert "--processes 2" in ended.stderr

@@ -22,6 +22,12 @@ async def next_due(connection: Connection, *channels: str) -> timedelta | None:
     return wait
 
 
+async def arm(connection: Connection) -> None:
+    """Arm the bell with a full look."""
+    await connection.execute("set chimeway.floors = ''")
+    await claim(connection, arm=True)
+
+
 async def is_expecting(connection: Connection) -> bool:
     answer: bool = await connection.fetchval(
         "select is_expecting from chimeway.next_due(array['email'])"
@@ -102,14 +108,28 @@ async def test_arming_expects_a_transaction_that_inserted_before_until_it_ends(
     assert await is_expecting(connection)
 
     await getattr(transaction, end)()
-    await claim(connection, arm=True)
+    await arm(connection)
     assert not await is_expecting(connection)
+
+
+async def test_arming_without_a_full_look_expects_anything(connection: Connection) -> None:
+    await arm(connection)
+    await connection.execute(
+        """
+        select set_config('chimeway.floors', jsonb_set(
+          current_setting('chimeway.floors')::jsonb, '{full_seconds}', '60')::text, false)
+        """
+    )
+
+    await claim(connection, arm=True)
+
+    assert await is_expecting(connection)
 
 
 async def test_claim_that_does_not_arm_leaves_what_is_expected(
     connection: Connection, other: Connection
 ) -> None:
-    await claim(connection, arm=True)
+    await arm(connection)
     async with other.transaction():
         await insert(other)
         await claim(connection)

@@ -1,0 +1,167 @@
+"""Several daemons side by side: a parent starts them, passes signals on and replaces the dead.
+
+    parent ─┬─▶ name-1 ─── ends with 78 ───▶ all are stopped, and 78 is the end
+            └─▶ name-2 ─── ends otherwise ─▶ back-off ─▶ name-2 anew
+      │ SIGTERM, SIGINT: each is passed on ─▶ all end ─▶ the worst exit status is the end
+      └─ ends, however ─▶ end of file on the children's standard input ─▶ they stop in order
+
+The kernel closes our end of that pipe whatever ends us, so that SIGKILL needs no handler. The
+parent delivers nothing and has no database session; the children know nothing of each other.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from threading import Thread
+
+import anyio
+from anyio.abc import Process, TaskStatus
+
+from chimewayd.errors import ConfigError, MigrationDrift, SchemaMismatch
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+"""Who lived this long did not fail at its start: the next wait is a first one again."""
+
+HOPELESS = frozenset(error.exit_code for error in (ConfigError, SchemaMismatch, MigrationDrift))
+"""Exit statuses that a new process would end with too."""
+
+_STEPS = 16
+
+
+def wait_before_restart(failures: int, share: float) -> float:
+    """Return the seconds to wait after so many failures in a row.
+
+    `share`, from 0 to 1, is the jitter: children that died together do not come back together.
+    """
+    longest = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, _STEPS), LONGEST_WAIT_SECONDS)
+    return longest * (1 + share) / 2
+
+
+def exit_status(returncode: int) -> int:
+    """Say it as a shell does: 128 and the signal's number, where a signal was the end."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
+def worst(returncodes: Iterable[int]) -> int:
+    """Return the exit status of a stop from those of the children.
+
+    A child that had no handler yet was ended by the very signal that asked it to stop.
+    """
+    asked = (0, -signal.SIGTERM)
+    return max((exit_status(code) for code in returncodes if code not in asked), default=0)
+
+
+class Children:
+    """The processes that run, how those that were to stop have ended, and whether all are to."""
+
+    def __init__(self, lifeline: int, tell: Callable[[str], None]) -> None:
+        self.stopping = anyio.Event()
+        self.returncodes: list[int] = []
+        self.hopeless: int | None = None
+        self._lifeline = lifeline
+        self._tell = tell
+        self._running: set[Process] = set()
+
+    async def keep(self, name: str, command: Sequence[str]) -> None:
+        """Run the command, and again whenever it ends, until all are to stop."""
+        failures = 0
+        while not self.stopping.is_set():
+            began_at = anyio.current_time()
+            returncode = await self._run(command)
+            if self.stopping.is_set():
+                self.returncodes.append(returncode)
+            elif returncode in HOPELESS:
+                self.hopeless = returncode
+                self.stop()
+            else:
+                has_been_steady = anyio.current_time() - began_at >= STEADY_SECONDS
+                failures = 1 if has_been_steady else failures + 1
+                wait = wait_before_restart(failures, random.random())  # noqa: S311 - no secret
+                said = f"{name} ended with status {exit_status(returncode)}"
+                self._tell(f"{said}; another one starts in {wait:.1f} s")
+                with anyio.move_on_after(wait):
+                    await self.stopping.wait()
+
+    def stop(self) -> None:
+        """Ask each process to stop; the second time, to end at once."""
+        self.stopping.set()
+        for process in self._running:
+            _ask_to_stop(process)
+
+    async def _run(self, command: Sequence[str]) -> int:
+        try:
+            process = await anyio.open_process(
+                command,
+                stdin=self._lifeline,
+                stdout=None,
+                stderr=None,
+                start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
+            )
+        except OSError as error:  # no memory, too many processes: not now
+            self._tell(f"cannot start {command[0]}: {error.strerror}")
+            return os.EX_OSERR
+        self._running.add(process)
+        if self.stopping.is_set():
+            _ask_to_stop(process)
+        try:
+            return await process.wait()
+        finally:
+            self._running.discard(process)
+
+
+async def supervise(commands: Mapping[str, Sequence[str]], tell: Callable[[str], None]) -> int:
+    """Keep these commands running, by name, until a stop signal; return the exit status.
+
+    `tell` is told of each that ended by itself. Each finds its standard input at its end when this
+    process is gone: see `stop_with_parent`.
+    """
+    lifeline, our_end = os.pipe()
+    children = Children(lifeline, tell)
+    try:
+        async with anyio.create_task_group() as everything:
+            await everything.start(_pass_signals_on, children)
+            async with anyio.create_task_group() as kept:
+                for name, command in commands.items():
+                    kept.start_soon(children.keep, name, command)
+            everything.cancel_scope.cancel()
+    finally:
+        os.close(lifeline)
+        os.close(our_end)
+    return worst(children.returncodes) if children.hopeless is None else children.hopeless
+
+
+def stop_with_parent(lifeline: int, patience_seconds: float) -> None:
+    """Stop this process once nobody holds the other end of `lifeline`.
+
+    It is asked by SIGTERM, and killed where it has not ended after `patience_seconds`. A thread
+    waits for it: that needs no event loop, so it works from the first moment.
+    """
+
+    def watch() -> None:
+        while os.read(lifeline, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(patience_seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Thread(target=watch, name="stop_with_parent", daemon=True).start()
+
+
+async def _pass_signals_on(
+    children: Children, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        task_status.started()
+        async for _ in received:
+            children.stop()
+
+
+def _ask_to_stop(process: Process) -> None:
+    # SIGTERM for SIGINT too: a child that is still importing would answer that with a traceback.
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)

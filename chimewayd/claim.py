@@ -20,6 +20,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from chimewayd import db
+from chimewayd.errors import DatabaseUnavailable
+from chimewayd.heartbeat import say_unheard
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import Delivery
@@ -35,7 +37,7 @@ SHORTEST_DOZE_SECONDS = 0.002
 """What is due and not to be had is in another daemon's hands for this moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intake:
     """What the stage works with: the database, what is in hand, and the stage that comes next."""
 
@@ -49,6 +51,8 @@ class Intake:
     poll_interval: timedelta
     looked: Callable[[], None]
     """Called after each look at the queue."""
+    may_hold_unheard: bool = False
+    """The last claim was not answered: it may have been made all the same."""
 
 
 async def claim(intake: Intake) -> None:
@@ -90,12 +94,20 @@ async def _look(intake: Intake, *, arm: bool = False) -> int:
 
 
 async def _claim_once(intake: Intake, *, arm: bool) -> int:
+    if intake.may_hold_unheard:
+        known = intake.leases.claim_ids
+        say_unheard(await db.release_unheard(intake.session, intake.me, known, timedelta()))
+        intake.may_hold_unheard = False
     room, limit = intake.slots.room()
     sent_at = anyio.current_time()
     # Nothing may come between a claim and its hand-over: what is claimed is handed on or lost
     # until its lease ends.
     with anyio.CancelScope(shield=True):
-        deliveries = await db.claim(intake.session, intake.me, room, limit, arm=arm)
+        try:
+            deliveries = await db.claim(intake.session, intake.me, room, limit, arm=arm)
+        except DatabaseUnavailable:
+            intake.may_hold_unheard = True
+            raise
         intake.leases.begin(deliveries, sent_at)
         intake.slots.take(deliveries)
         if deliveries:

@@ -12,7 +12,7 @@ import math
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -24,7 +24,7 @@ from chimewayd import __version__, adapters, db, dsn, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
-from chimewayd.errors import ChimewaydError
+from chimewayd.errors import ChimewaydError, DatabaseUnavailable
 from chimewayd.heartbeat import keep_leases
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell, listen
@@ -123,7 +123,8 @@ async def serve(settings: Settings) -> int:
             log.critical(Event.DAEMON_FAILED, exc_info=errors)
             reasons = "; ".join(describe_error(error) for error in errors.exceptions)
             raise ChimewaydError(f"the daemon failed: {reasons}") from errors
-        with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+        # Without a database, too, we leave; the others notice that we are silent.
+        with anyio.move_on_after(FLUSH_SECONDS, shield=True), suppress(DatabaseUnavailable):
             await db.forget_daemons(sessions.upkeep, me.daemon_id, settings.lease * 10)
     log.info(Event.DAEMON_STOPPED, abandoned_calls=calls.abandoned)
     return calls.abandoned

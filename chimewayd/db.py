@@ -16,6 +16,7 @@ CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4)"
+RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
 PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
 END_ORPHANED_LEASES = "select * from chimeway.end_orphaned_leases($1, $2, $3)"
 RESCUE = "select * from chimeway.rescue($1)"
@@ -102,6 +103,15 @@ async def release_unsent(
         reason,
     )
     return [row[0] for row in rows]
+
+
+async def release_unheard(
+    session: Session, me: Identity, known: Sequence[int], older_than: timedelta
+) -> int:
+    """Give back claims of ours that we do not know of; return how many deliveries."""
+    rows = await session.fetch(RELEASE_UNHEARD, me.daemon_id, me.name, list(known), older_than)
+    count: int = rows[0][0]
+    return count
 
 
 async def pause_channel(session: Session, channel: str, reason: str, actor: str) -> None:

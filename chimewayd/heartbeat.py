@@ -1,10 +1,11 @@
-"""Keeps the leases alive while the deliveries are in hand.
+"""Keeps the leases alive while the deliveries are in hand, and gives back what never came to hand.
 
 From the same event loop that makes the calls: if the loop stands still, so do the leases, and
 another daemon takes over.
 """
 
 from datetime import timedelta
+from functools import partial
 
 import anyio
 import structlog
@@ -18,6 +19,11 @@ from chimewayd.session import Session
 BEATS_PER_LEASE = 4
 LONGEST_BEAT = timedelta(seconds=10)
 """`explain` and `stats` take a daemon that was silent for three of these for gone."""
+
+UNHEARD_AFTER = timedelta(seconds=15)
+"""A claim of ours that we do not know by now: its commit was not heard, and will not be. No
+statement of ours runs, or is waited for, as long as this.
+"""
 
 log = structlog.get_logger()
 
@@ -39,3 +45,11 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
         suspects = not_ours
         if lost:
             log.error(Event.LEASES_LOST, claims=lost)
+        unheard = partial(db.release_unheard, session, me, leases.claim_ids, UNHEARD_AFTER)
+        say_unheard(await outage.outlast(unheard))
+
+
+def say_unheard(deliveries: int) -> None:
+    if deliveries:
+        reason = "claimed, but the answer was not heard"
+        log.info(Event.DELIVERY_RELEASED, deliveries=deliveries, reason=reason)

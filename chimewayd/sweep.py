@@ -25,7 +25,10 @@ LIMIT = 100
 ORPHANED_AFTER = timedelta(seconds=20)
 """Two heartbeats missed, and no session left: such a daemon's leases are not waited for."""
 
-MISSES_BEFORE_WARNING = 2
+NAME_RETRY_SECONDS = 0.5
+MISSES_BEFORE_WARNING = 6
+"""The session of the run before us may be on its way out."""
+
 SILENT_FOR = timedelta(minutes=10)
 """After this a daemon that says nothing is taken out of the list."""
 
@@ -57,7 +60,7 @@ async def sweep(session: Session, me: db.Identity, outage: Outage) -> None:
         except Exception:  # a sweep that fails must not end the daemon
             log.exception(Event.SWEEP_FAILED)
         since = EXPIRY_OVERLAP
-        await anyio.sleep(SWEEP_SECONDS)
+        await anyio.sleep(SWEEP_SECONDS if name.is_settled else NAME_RETRY_SECONDS)
 
 
 class Name:
@@ -67,9 +70,13 @@ class Name:
         self._name = name
         self._misses = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is ours, or somebody else's for good: not a session that is about to end."""
+        return not 0 < self._misses < MISSES_BEFORE_WARNING
+
     def note(self, *, holds: bool) -> None:
         self._misses = 0 if holds else self._misses + 1
-        # Once: the session of the run before us may be on its way out.
         if self._misses == MISSES_BEFORE_WARNING:
             log.warning(
                 Event.NAME_TAKEN,

@@ -1,0 +1,40 @@
+"""The cases, in the order of the table."""
+
+from collections.abc import Mapping
+
+from faults.cases import (
+    clocks,
+    disk,
+    kills,
+    locks,
+    network,
+    notifications,
+    poolers,
+    providers,
+    servers,
+    sessions,
+    stalls,
+    stops,
+    versions,
+)
+from faults.round import Case
+
+CASES: Mapping[str, Case] = {
+    case.name: case
+    for module in (
+        kills,
+        stalls,
+        stops,
+        sessions,
+        servers,
+        network,
+        poolers,
+        notifications,
+        disk,
+        locks,
+        providers,
+        clocks,
+        versions,
+    )
+    for case in module.CASES
+}

@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from chimewayd import db
 from chimewayd.errors import DatabaseUnavailable
-from chimewayd.heartbeat import say_unheard
+from chimewayd.heartbeat import DOUBT_SECONDS, say_unheard
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import Delivery
@@ -107,6 +107,7 @@ async def _claim_once(intake: Intake, *, arm: bool) -> int:
             deliveries = await db.claim(intake.session, intake.me, room, limit, arm=arm)
         except DatabaseUnavailable:
             intake.may_hold_unheard = True
+            intake.leases.doubt(anyio.current_time() + DOUBT_SECONDS)
             raise
         intake.leases.begin(deliveries, sent_at)
         intake.slots.take(deliveries)

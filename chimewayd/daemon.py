@@ -32,7 +32,7 @@ from chimewayd.log import Event
 from chimewayd.models import Delivery, Report
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
-from chimewayd.record import record, release
+from chimewayd.record import Desk, record, release
 from chimewayd.run import Calls, Channel, run
 from chimewayd.session import Session, connect, describe_error
 from chimewayd.slots import Slots
@@ -196,15 +196,16 @@ async def _deliver(
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
         upkeep.start_soon(sweep, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
-            pipeline.start_soon(
-                record, sessions.records, me, calls.reports, *ends, _max_attempts(settings), bell
-            )
+            desk = Desk(sessions.records, me, *ends, _max_attempts(settings), bell)
+            pipeline.start_soon(record, desk, calls.reports)
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, calls, settings, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:
                 # Another server may be away while this one is not.
                 listener_outage = outage if settings.listen_dsn is None else Outage()
-                intake.start_soon(listen, listen_dsn, bell, listener_outage, readiness.listening)
+                intake.start_soon(
+                    listen, listen_dsn, bell, listener_outage, readiness.listening, sessions.upkeep
+                )
                 intake.start_soon(
                     claim,
                     Intake(

@@ -1,16 +1,22 @@
 """DSNs as libpq's users write them, made into what asyncpg takes.
 
 asyncpg reads most of libpq's URL and environment, but sends each parameter it does not know to
-the server, which then refuses the connection; and it reads PGSERVICE too late to use it.
-Nothing here repeats a DSN, because it may hold a password.
+the server, which then refuses the connection; it gives all hosts together one deadline; and a
+service that it does not find it passes over, which leads to another server.
+So hosts, service and what is about the socket are read here. Whatever the DSN leaves out comes
+from the service, then from the environment. Nothing here repeats a DSN: it may hold a password.
 
-Source: PostgreSQL documentation, "Connection URIs" and "Parameter Key Words".
+Source: PostgreSQL documentation, "Connection URIs", "Parameter Key Words", "Environment
+Variables" and "The Connection Service File".
 """
 
+import configparser
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -19,18 +25,19 @@ from chimewayd.errors import ConfigError
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 """Where the DSN and PGCONNECT_TIMEOUT say nothing: every wait has a deadline."""
 
+DEFAULT_HOSTS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108 - where servers put their sockets
+DEFAULT_PORT: Final = "5432"
+
 _FORM = "postgresql://user:password@host:port/database?key=value"
-_CONNECT_TIMEOUT = "connect_timeout"
 _TIMEOUT_LIMIT_SECONDS = 3600
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:]*)(:\d{1,5})?", re.ASCII)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:]*)(?::(\d{1,5}))?", re.ASCII)
 _ESCAPE_HINT = "percent-encode special characters in user and password (/ is %2F, @ is %40)"
 
 # Tuning, and protections that asyncpg does not have: the connection works without them.
 _DROPPED = frozenset({
     "channel_binding", "client_encoding", "fallback_application_name", "gssdelegation",
-    "gssencmode", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
-    "load_balance_hosts", "max_protocol_version", "min_protocol_version", "sslcertmode",
-    "sslcompression", "sslkeylogfile", "sslsni", "tcp_user_timeout",
+    "gssencmode", "load_balance_hosts", "max_protocol_version", "min_protocol_version",
+    "sslcertmode", "sslcompression", "sslkeylogfile", "sslsni",
 })  # fmt: skip
 
 # Dropped, these would connect to another place, or to one that was not proved to be right.
@@ -46,15 +53,67 @@ _REFUSED = {
     "sslcrldir": "is not supported; write sslcrl with one file",
 }
 
+# Ours to follow: asyncpg never sees them, or is overruled by arguments.
+_CONNECT_TIMEOUT = "connect_timeout"
+_SOCKET = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+           "tcp_user_timeout")  # fmt: skip
+_PLACE = frozenset({"host", "port", "target_session_attrs"})
+
+
+class SessionAttrs(StrEnum):
+    """Which servers will do: libpq's `target_session_attrs`."""
+
+    ANY = "any"
+    READ_WRITE = "read-write"
+    READ_ONLY = "read-only"
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    PREFER_STANDBY = "prefer-standby"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one server may be: a host, or the directory of its unix socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """How soon TCP gives a silent peer up; 0 leaves it to the system, which takes hours.
+
+    The defaults end a connection seven seconds after the last sign of life, sooner than a
+    statement's own deadline: a server that is only slow acknowledges what it gets.
+    """
+
+    keepalives: int = 1
+    keepalives_idle: int = 3
+    """Seconds of silence before the peer is asked."""
+    keepalives_interval: int = 2
+    """Seconds between questions."""
+    keepalives_count: int = 2
+    """Questions without an answer."""
+    tcp_user_timeout: int = 7_000
+    """Milliseconds that what was sent may stay unacknowledged: keepalives do not look at it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to hand to `asyncpg.connect`: `dsn`, and `connect_timeout` seconds as `timeout`."""
+    """Where to connect, and how."""
 
     dsn: str = field(repr=False)
+    """For asyncpg, which is told the host and the port beside it."""
     connect_timeout: float
+    """Seconds, for each place."""
     dropped: tuple[str, ...]
     """Parameters of libpq that have no effect here, by name: worth a warning."""
+    places: tuple[Place, ...] = ()
+    session_attrs: SessionAttrs = SessionAttrs.ANY
+    socket_options: SocketOptions = SocketOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +129,39 @@ def parse(dsn: str, environment: Mapping[str, str] = os.environ, setting: str = 
     """Check a DSN and translate it; `setting` is its name in errors.
 
     Raises:
-        ConfigError: It is no URL, or asks for what cannot be had.
+        ConfigError: It is no URL, asks for what cannot be had, or names an unknown service.
     """
     parts = _split(dsn, setting)
-    for key, _ in parts.query:
+    given = dict(parts.query)
+    service = given.get("service") or environment.get("PGSERVICE")
+    from_service = _service(service, environment, setting) if service else {}
+    named = from_service | given
+    for key in named:
         if key in _REFUSED:
             raise ConfigError(setting, f"parameter {key} {_REFUSED[key]}")
-    dropped = tuple(sorted({key for key, _ in parts.query if key in _DROPPED}))
-    kept = [
+    if environment.get("PGHOSTADDR"):
+        raise ConfigError(setting, f"the environment's PGHOSTADDR {_REFUSED['hostaddr']}")
+    query = [(key, value) for key, value in parts.query if _is_for_asyncpg(key)]
+    query += [
         (key, value)
-        for key, value in parts.query
-        if key not in _DROPPED and key != _CONNECT_TIMEOUT
+        for key, value in from_service.items()
+        if key not in given and key not in _PLACE and _is_for_asyncpg(key)
     ]
-    named = dict(parts.query)
-    if "service" not in named and (service := environment.get("PGSERVICE")):
-        kept.append(("service", service))
-    seconds = named.get(_CONNECT_TIMEOUT) or environment.get("PGCONNECT_TIMEOUT")
-    query = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
+    if "options" not in named and (options := environment.get("PGOPTIONS")):
+        query.append(("options", options))
+    tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
+    hosts, ports = _hosts_and_ports(parts, from_service, environment)
     return Target(
-        f"{parts.scheme}://{parts.place}{parts.path}{query}", _timeout(seconds, setting), dropped
+        f"{parts.scheme}://{parts.place}{parts.path}{tail}",
+        _timeout(named.get(_CONNECT_TIMEOUT) or environment.get("PGCONNECT_TIMEOUT"), setting),
+        tuple(sorted(_DROPPED & named.keys())),
+        _places(hosts, ports, setting),
+        _session_attrs(
+            named.get("target_session_attrs") or environment.get("PGTARGETSESSIONATTRS"),
+            len(hosts),
+            setting,
+        ),
+        _socket_options(named, setting),
     )
 
 
@@ -101,7 +174,7 @@ def describe(dsn: str) -> str:
     named = dict(parts.query)
     if service := named.get("service"):
         return f"service {service}"
-    hosts = unquote(parts.place.rpartition("@")[2]) or named.get("host") or "(PGHOST)"
+    hosts = named.get("host") or unquote(parts.place.rpartition("@")[2]) or "(PGHOST)"
     database = (
         unquote(parts.path[1:]) or named.get("dbname") or named.get("database") or "(PGDATABASE)"
     )
@@ -135,14 +208,87 @@ def _split(dsn: str, setting: str) -> _Parts:
     return _Parts(url.scheme, url.netloc, url.path, tuple(query))
 
 
+def _is_for_asyncpg(key: str) -> bool:
+    return key not in _DROPPED and key not in _SOCKET and key not in {_CONNECT_TIMEOUT, "service"}
+
+
+def _service(name: str, environment: Mapping[str, str], setting: str) -> dict[str, str]:
+    own = environment.get("PGSERVICEFILE") or f"{environment.get('HOME', '')}/.pg_service.conf"
+    files = [Path(own)]
+    if directory := environment.get("PGSYSCONFDIR"):
+        files.append(Path(directory, "pg_service.conf"))
+    for file in files:
+        # No section gives values to the others, and a percent sign is one.
+        sections = configparser.ConfigParser(
+            default_section="", delimiters="=", comment_prefixes="#", interpolation=None
+        )
+        try:
+            sections.read(file)
+        except (configparser.Error, UnicodeDecodeError):
+            # The reason may quote a password.
+            raise ConfigError(
+                setting, f"the service file {file} cannot be read", "[name], then key=value lines"
+            ) from None
+        if name in sections:
+            return dict(sections[name])
+    looked = " or ".join(map(str, files))
+    raise ConfigError(setting, f"service {name} is not in {looked} (PGSERVICEFILE)")
+
+
+def _hosts_and_ports(
+    parts: _Parts, service: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return hosts and ports as they stand together; an empty one means the default."""
+    written = [_HOST.fullmatch(host) for host in parts.place.rpartition("@")[2].split(",")]
+    pairs = [(match[1].strip("[]"), match[2] or "") for match in written if match]
+    named = dict(parts.query)
+    in_url = ",".join(unquote(host) for host, _ in pairs), ",".join(port for _, port in pairs)
+    hosts = named.get("host") or in_url[0] or service.get("host") or environment.get("PGHOST")
+    ports = named.get("port") or in_url[1] or service.get("port") or environment.get("PGPORT")
+    return (hosts or "").split(","), (ports or "").split(",")
+
+
+def _places(hosts: list[str], ports: list[str], setting: str) -> tuple[Place, ...]:
+    if len(ports) == 1:
+        ports = ports * len(hosts)
+    if len(ports) != len(hosts):
+        problem = f"{len(ports)} ports for {len(hosts)} hosts"
+        raise ConfigError(setting, problem, "one port for all hosts, or one for each")
+    return tuple(
+        Place(place, _number(port or DEFAULT_PORT, "port", range(1, 65536), setting))
+        for host, port in zip(hosts, ports, strict=True)
+        for place in ([host] if host else DEFAULT_HOSTS)
+    )
+
+
+def _session_attrs(text: str | None, host_count: int, setting: str) -> SessionAttrs:
+    if not text:
+        # Of several hosts one is the primary, and nearly all that we do is writing.
+        return SessionAttrs.READ_WRITE if host_count > 1 else SessionAttrs.ANY
+    try:
+        return SessionAttrs(text)
+    except ValueError:
+        problem = "target_session_attrs (or PGTARGETSESSIONATTRS) is wrong"
+        raise ConfigError(setting, problem, ", ".join(SessionAttrs)) from None
+
+
+def _socket_options(named: Mapping[str, str], setting: str) -> SocketOptions:
+    limits = range(2**31 // 1000)
+    given = {key: _number(named[key], key, limits, setting) for key in _SOCKET if named.get(key)}
+    return SocketOptions(**given)
+
+
 def _timeout(text: str | None, setting: str) -> float:
     if not text:
         return CONNECT_TIMEOUT_SECONDS
-    is_number = text.isascii() and text.isdecimal() and len(text) < len("99999")
-    if not is_number or not 1 <= int(text) <= _TIMEOUT_LIMIT_SECONDS:
+    seconds = range(1, _TIMEOUT_LIMIT_SECONDS + 1)
+    return float(_number(text, "connect_timeout (or PGCONNECT_TIMEOUT)", seconds, setting))
+
+
+def _number(text: str, name: str, allowed: range, setting: str) -> int:
+    is_number = text.isascii() and text.isdecimal() and len(text) < len("99999999999")
+    if not is_number or int(text) not in allowed:
         raise ConfigError(
-            setting,
-            "connect_timeout (or PGCONNECT_TIMEOUT) is wrong",
-            f"1 to {_TIMEOUT_LIMIT_SECONDS} whole seconds",
+            setting, f"{name} is wrong", f"a whole number from {allowed[0]} to {allowed[-1]}"
         )
-    return float(text)
+    return int(text)

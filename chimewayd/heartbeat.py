@@ -25,6 +25,9 @@ UNHEARD_AFTER = timedelta(seconds=15)
 statement of ours runs, or is waited for, as long as this.
 """
 
+DOUBT_SECONDS = 60.0
+"""How long after a claim that was not answered to look for it."""
+
 log = structlog.get_logger()
 
 
@@ -45,6 +48,8 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
         suspects = not_ours
         if lost:
             log.error(Event.LEASES_LOST, claims=lost)
+        if not leases.has_doubt(sent_at):
+            continue
         unheard = partial(db.release_unheard, session, me, leases.claim_ids, UNHEARD_AFTER)
         say_unheard(await outage.outlast(unheard))
 

@@ -18,6 +18,7 @@ class Leases:
         self._lease_seconds = lease_seconds
         self._ends: dict[int, float] = {}
         self._open: dict[int, int] = {}
+        self._doubted_until = 0.0
 
     def begin(self, deliveries: list[Delivery], sent_at: float) -> None:
         """Deliveries were claimed by a request sent at `sent_at`: one claim, one lease."""
@@ -51,6 +52,13 @@ class Leases:
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
         """Whether a call that may take `call_seconds` ends within the lease."""
         return now + call_seconds <= self._ends.get(claim_id, 0.0)
+
+    def doubt(self, until: float) -> None:
+        """A claim was not answered: until then it may come into being without our hearing of it."""
+        self._doubted_until = until
+
+    def has_doubt(self, now: float) -> bool:
+        return now < self._doubted_until
 
     @property
     def claim_ids(self) -> list[int]:

@@ -1,23 +1,47 @@
 """Hears the doorbell: the first stage.
 
     connect ─▶ LISTEN ─▶ wake once (what came meanwhile) ─▶ a ring ─▶ wake … ─▶ lost ─▶ connect
+                 └─▶ probe: notify by another session ─▶ heard ─▶ a pause ─▶ probe …
+                                  └─ unheard ─▶ does it answer? ─┬─ no ──▶ lost
+                                                                 └─ yes ─▶ probe once more ─▶ deaf
 
 A ring is only a hint: the claim stage also looks by itself, so a listener that is lost or deaf
 costs a second and nothing else.
+
+Deaf is what a transaction pooler makes of it: LISTEN succeeds, every question is answered, and no
+notification ever comes. Only a notification that was sent and not heard shows that.
 """
 
+import secrets
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
+from typing import assert_never
 
 import anyio
 import structlog
 
+from chimewayd.errors import DatabaseUnavailable
 from chimewayd.log import Event
 from chimewayd.outage import Outage
-from chimewayd.session import Session
+from chimewayd.session import JOB_CHANNEL, PROBE_CHANNEL, Session
 
-CHECK_SECONDS = 5.0
-"""How often the listening session is asked for a sign of life: a half-open socket gives none."""
+PROBE_SECONDS = 5.0
+"""How often the listener is probed: one statement each time, a fifth of one a second."""
+
+HEARING_SECONDS = 2.0
+"""How long a notification, or an answer, may take: a half-open socket gives neither."""
+
+MISSES = 2
+"""Probes that a session which answers may leave unheard."""
+
+DEAF_SECONDS = 30.0
+"""Before another session is tried, where the last one never heard anything."""
+
+HINT = (
+    "notifications do not arrive, so deliveries wait for the poll (poll_interval); a pooler in "
+    "transaction mode swallows them: set listen_dsn to a direct connection to the database of dsn"
+)
 
 log = structlog.get_logger()
 
@@ -41,26 +65,137 @@ class Bell:
         return was_rung
 
 
-async def listen(dsn: str, bell: Bell, outage: Outage, connected: Callable[[], None]) -> None:
-    """Keep a listening session open for ever; `connected` is called each time it is subscribed."""
-    while True:
-        session = Session(dsn, "listener")
-        lost = anyio.Event()
-        try:
-            await outage.outlast(partial(session.listen, bell.ring, lost.set))
+class Hearing(StrEnum):
+    """What a probe showed of the listening session."""
+
+    HEARD = "heard"
+    UNHEARD = "unheard"
+    UNKNOWN = "unknown"
+    """It could not be sent, and the session answers."""
+    GONE = "gone"
+    """The session does not even answer."""
+
+
+class Ear:
+    """What one listening session hears of our own probes."""
+
+    def __init__(self) -> None:
+        # Other daemons of this database probe, too.
+        self.token = secrets.token_hex(8)
+        self.is_lost = False
+        self.has_heard = False
+        self.has_ever_heard = False
+        self._stirred = anyio.Event()
+
+    def hear(self, payload: str) -> None:
+        if payload == self.token:
+            self.has_heard = self.has_ever_heard = True
+            self._stirred.set()
+
+    def lose(self) -> None:
+        self.is_lost = True
+        self._stirred.set()
+
+    def prepare(self) -> None:
+        """Forget what was heard until now."""
+        self.has_heard = False
+        self._stirred = anyio.Event()
+
+    async def wait(self, at_most: float) -> None:
+        """Wait until something is heard or the session ends."""
+        with anyio.move_on_after(at_most):
+            await self._stirred.wait()
+
+
+class Deafness:
+    """Whether notifications arrive: said when it changes, however often sessions do."""
+
+    def __init__(self) -> None:
+        self.is_known = False
+
+    def begin(self) -> None:
+        if not self.is_known:
+            log.warning(Event.LISTENER_DEAF, hint=HINT)
+        self.is_known = True
+
+    def end(self) -> None:
+        if self.is_known:
             log.info(Event.LISTENER_CONNECTED)
+        self.is_known = False
+
+
+async def listen(
+    dsn: str,
+    bell: Bell,
+    outage: Outage,
+    connected: Callable[[], None],
+    prober: Session | None = None,
+) -> None:
+    """Keep a listening session open for ever; `connected` is called each time it is subscribed.
+
+    `prober` sends the probes and should go the way that producers go; else the listener does.
+    """
+    deafness = Deafness()
+    while True:
+        session, ear = Session(dsn, "listener"), Ear()
+        heard = {JOB_CHANNEL: lambda _: bell.ring(), PROBE_CHANNEL: ear.hear}
+        try:
+            await outage.outlast(partial(session.listen, heard, ear.lose))
+            if not deafness.is_known:
+                log.info(Event.LISTENER_CONNECTED)
             connected()
             # What was committed before the subscription rang for nobody.
             bell.ring()
-            await _until_lost(session, lost)
-            log.warning(Event.LISTENER_LOST)
+            is_deaf = await _is_deaf_in_the_end(session, ear, prober or session, deafness)
         finally:
             session.drop()
+        if not is_deaf:
+            log.warning(Event.LISTENER_LOST)
+        else:
+            deafness.begin()
+            if not ear.has_ever_heard:
+                await anyio.sleep(DEAF_SECONDS)
 
 
-async def _until_lost(session: Session, lost: anyio.Event) -> None:
-    while not lost.is_set():
-        with anyio.move_on_after(CHECK_SECONDS):
-            await lost.wait()
-        if not lost.is_set() and not await session.is_alive():
-            return
+async def _is_deaf_in_the_end(
+    session: Session, ear: Ear, prober: Session, deafness: Deafness
+) -> bool:
+    """Probe the session until it is of no use any more; tell whether it was deaf or lost."""
+    misses = 0
+    while misses < MISSES:
+        hearing = await _probe(session, ear, prober)
+        match hearing:
+            case Hearing.HEARD:
+                misses = 0
+                deafness.end()
+            case Hearing.UNHEARD:
+                misses += 1
+                continue
+            case Hearing.UNKNOWN:
+                pass
+            case Hearing.GONE:
+                return False
+            case _:
+                assert_never(hearing)
+        ear.prepare()
+        await ear.wait(PROBE_SECONDS)
+    return True
+
+
+async def _probe(session: Session, ear: Ear, prober: Session) -> Hearing:
+    ear.prepare()
+    is_sent = True
+    try:
+        await prober.notify(PROBE_CHANNEL, ear.token)
+    except DatabaseUnavailable:
+        is_sent = False
+    else:
+        await ear.wait(HEARING_SECONDS)
+    # A notification that was sent before the question is on the wire before the answer: it cannot
+    # be late only because this process was.
+    is_alive = ear.has_heard or await session.is_alive(HEARING_SECONDS)
+    if ear.is_lost or not is_alive:
+        return Hearing.GONE
+    if ear.has_heard:
+        return Hearing.HEARD
+    return Hearing.UNHEARD if is_sent else Hearing.UNKNOWN

@@ -52,11 +52,13 @@ class Event(StrEnum):
     LEASES_RESCUED = "leases_rescued"
     LIBRARY_LOG = "library_log"
     LISTENER_CONNECTED = "listener_connected"
+    LISTENER_DEAF = "listener_deaf"
     LISTENER_LOST = "listener_lost"
     MIGRATION_APPLIED = "migration_applied"
     NAME_TAKEN = "name_taken"
     OUTCOME_STALE = "outcome_stale"
     RECORD_FAILED = "record_failed"
+    RECORD_LOCKED = "record_locked"
     SWEEP_FAILED = "sweep_failed"
 
 

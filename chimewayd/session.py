@@ -12,18 +12,26 @@ half-open socket answers nothing, not even a goodbye.
 """
 
 import asyncio
+import math
 import os
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, Self, assert_never
 
 import anyio
 import asyncpg
 
 from chimewayd import dsn as dsn_module
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.connect import NoServer, find_server
+from chimewayd.dsn import SessionAttrs
+from chimewayd.errors import ConfigError, DatabaseUnavailable, Locked
+from chimewayd.pooled import is_pooled
 
 JOB_CHANNEL = "chimeway_jobs"
 """The NOTIFY channel; sql/functions/ring.sql is its other end."""
+
+PROBE_CHANNEL = "chimeway_probe"
+"""On which daemons hear whether they would hear."""
 
 CALL_TIMEOUT = 10.0
 """Seconds that one statement of the daemon may take."""
@@ -45,42 +53,48 @@ NOT_NOW = (
 )
 """What a database answers that is away, starting, full, locked, overrun or failing over."""
 
-SERVER_SETTINGS = {
-    "application_name": "chimewayd",
-    "synchronous_commit": "on",
-    "lock_timeout": "5s",
-    "statement_timeout": "10s",
-    "idle_in_transaction_session_timeout": "10s",
-    "jit": "off",
-}
 
-
-async def connect(dsn: str, *, role: str = "command") -> asyncpg.Connection:
-    """Open one session.
+async def connect(dsn: str, *, role: str = "command", writes: bool = False) -> asyncpg.Connection:
+    """Open one session; if it `writes`, with a server that takes writes.
 
     Raises:
         DatabaseUnavailable: nobody answered, or the answer was no; says which server was asked.
-        ConfigError: the DSN cannot be read.
+        ConfigError: the DSN cannot be read, or wants a server that takes no writes.
     """
     target = dsn_module.parse(dsn, os.environ)
-    settings = SERVER_SETTINGS | {"application_name": f"chimewayd/{role}"}
+    wanted = _writable(target.session_attrs) if writes else target.session_attrs
     try:
-        return await asyncpg.connect(
-            target.dsn,
-            timeout=target.connect_timeout,
-            command_timeout=CALL_TIMEOUT,
-            server_settings=settings,
-        )
-    except (*NOT_NOW, asyncpg.PostgresError) as error:
+        return await find_server(target, wanted, f"chimewayd/{role}", CALL_TIMEOUT)
+    except NoServer as error:
+        reasons = {place: describe_error(cause) for place, cause in error.failures.items()}
+        told = [f"{place}: {reason}" for place, reason in reasons.items()]
+        why = "; ".join(told if len(told) > 1 else reasons.values())
         raise DatabaseUnavailable(
-            f"cannot connect to {dsn_module.describe(dsn)}: {describe_error(error)}; "
+            f"cannot connect to {dsn_module.describe(dsn)}: {why}; "
             "check the setting dsn (CHIMEWAYD_DSN) and that the server runs"
         ) from error
+
+
+def _writable(wanted: SessionAttrs) -> SessionAttrs:
+    match wanted:
+        case SessionAttrs.ANY | SessionAttrs.PRIMARY | SessionAttrs.READ_WRITE:
+            return SessionAttrs.READ_WRITE
+        case SessionAttrs.READ_ONLY | SessionAttrs.STANDBY | SessionAttrs.PREFER_STANDBY:
+            raise ConfigError(
+                "dsn",
+                f"target_session_attrs={wanted}, but the daemon writes",
+                SessionAttrs.READ_WRITE,
+            )
+        case _:
+            assert_never(wanted)
 
 
 async def allow_long_statements(connection: asyncpg.Connection) -> None:
     """Let the server work on one statement as long as BULK_TIMEOUT; `fetch` is told by callers."""
     limit = f"{BULK_TIMEOUT:.0f}s"
+    if is_pooled(connection):
+        connection.statement_timeout = limit
+        return
     await connection.execute("select set_config('statement_timeout', $1, false)", limit)
 
 
@@ -90,12 +104,20 @@ def describe_error(error: BaseException) -> str:
 
 
 class Session:
-    """One database session of the daemon; it reconnects when it is used after a loss."""
+    """One database session of the daemon; it reconnects when it is used after a loss.
+
+    Where one session met silence, those that were opened before are cut before they are used
+    again: each would wait for its own deadline, one after the other.
+    """
+
+    _silent_at: ClassVar[dict[str, float]] = {}
+    """When a server last met a statement with silence, by DSN."""
 
     def __init__(self, dsn: str, role: str) -> None:
         self._dsn = dsn
         self._role = role
         self._connection: asyncpg.Connection | None = None
+        self._connected_at = -math.inf
         self._turn = anyio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -105,9 +127,23 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         self.drop()
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler was met: then nothing that a server keeps for a session is ours."""
+        return self._connection is not None and is_pooled(self._connection)
+
     async def _connected(self) -> asyncpg.Connection:
+        if self._connected_at < self._silent_at.get(self._dsn, -math.inf):
+            self.drop()
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, role=self._role)
+            try:
+                self._connection = await connect(self._dsn, role=self._role, writes=True)
+            except ConfigError as error:
+                if self._connected_at == -math.inf:
+                    raise
+                # It was right before: a service file may be on its way to be right again.
+                raise DatabaseUnavailable(str(error)) from error
+            self._connected_at = anyio.current_time()
         return self._connection
 
     def drop(self) -> None:
@@ -128,8 +164,14 @@ class Session:
             try:
                 with anyio.fail_after(CALL_TIMEOUT + 1):
                     return await connection.fetch(sql, *arguments)
+            except asyncpg.exceptions.LockNotAvailableError as error:
+                raise Locked(
+                    f"waiting for a lock ({self._role}): {describe_error(error)}"
+                ) from error
             except NOT_NOW as error:
                 self.drop()
+                if isinstance(error, TimeoutError):
+                    self._silent_at[self._dsn] = anyio.current_time()
                 raise DatabaseUnavailable(
                     f"lost the database ({self._role}): {describe_error(error)}"
                 ) from error
@@ -138,25 +180,43 @@ class Session:
                 self.drop()
                 raise
 
-    async def listen(self, rung: Callable[[], None], lost: Callable[[], None]) -> None:
-        """Subscribe to the doorbell: `rung` is called at each ring, `lost` when the session ends.
+    async def listen(
+        self, heard: Mapping[str, Callable[[str], None]], lost: Callable[[], None]
+    ) -> None:
+        """Subscribe to channels: `heard` is called with payloads, `lost` when the session ends.
 
         Raises:
             DatabaseUnavailable: there is no session to subscribe with.
         """
         connection = await self._connected()
-        connection.add_termination_listener(lambda *_: lost())
         try:
             with anyio.fail_after(CALL_TIMEOUT):
-                await connection.add_listener(JOB_CHANNEL, lambda *_: rung())
+                for channel, call in heard.items():
+                    await connection.add_listener(channel, _with_payload(call))
+            # Not before: a loss on the way is told by the error.
+            connection.add_termination_listener(lambda *_: lost())
         except NOT_NOW as error:
             self.drop()
             raise DatabaseUnavailable(f"cannot listen: {describe_error(error)}") from error
 
-    async def is_alive(self) -> bool:
-        """Whether the session answers; it is dropped if it does not."""
-        try:
-            await self.fetch("select 1")
-        except DatabaseUnavailable:
+    async def notify(self, channel: str, payload: str) -> None:
+        """Send a notification.
+
+        Raises:
+            DatabaseUnavailable: the connection is gone.
+        """
+        await self.fetch("select pg_catalog.pg_notify($1, $2)", channel, payload)
+
+    async def is_alive(self, within: float) -> bool:
+        """Whether the session answers within these seconds; it is dropped if it does not."""
+        if self._connection is None or self._connection.is_closed():
+            # To ask now would be to connect anew, without the subscriptions.
             return False
-        return True
+        with anyio.move_on_after(within), suppress(DatabaseUnavailable):
+            await self.fetch("select 1")
+            return True
+        return False
+
+
+def _with_payload(call: Callable[[str], None]) -> Callable[[object, int, str, object], None]:
+    return lambda _connection, _process_id, _channel, payload: call(str(payload))

@@ -14,6 +14,7 @@ from chimewayd.session import Session
 
 CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+RECORD_UNLOCKED = RECORD.replace("chimeway.record", "chimeway.record_unlocked")
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4)"
 RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
@@ -70,12 +71,23 @@ async def claim(
 
 
 async def record(
-    session: Session, me: Identity, reports: Sequence[Report], now: float
+    session: Session,
+    me: Identity,
+    reports: Sequence[Report],
+    now: float,
+    *,
+    passes_over_locked: bool = False,
 ) -> list[Verdict]:
-    """Record how calls ended; `now` is the monotonic clock that the reports were timed with."""
+    """Record how calls ended; `now` is the monotonic clock that the reports were timed with.
+
+    `passes_over_locked`: deliveries that somebody holds locked get no verdict, and none waits.
+
+    Raises:
+        Locked: somebody holds one of them locked, for longer than we wait.
+    """
     outcomes = [r.outcome for r in reports]
     rows = await session.fetch(
-        RECORD,
+        RECORD_UNLOCKED if passes_over_locked else RECORD,
         me.name,
         [r.delivery.delivery_id for r in reports],
         [r.delivery.claim_id for r in reports],

@@ -5,6 +5,7 @@
     ├── SchemaMismatch                 78  the database's schema is not the one we speak
     ├── MigrationDrift                 78  an applied migration is not the file we ship
     ├── DatabaseUnavailable            69  no answer from the database
+    │   └── Locked                         somebody else holds what it needs; it works otherwise
     ├── TryAgain                       75  not now: somebody else is at it
     ├── DeliveryNotFound      NC001     3  no such delivery
     ├── TransitionRefused     NC002     1  the state table does not allow it
@@ -59,6 +60,10 @@ class DatabaseUnavailable(ChimewaydError):
     """The database gives no answer, or not within the deadline."""
 
     exit_code: ClassVar[int] = 69
+
+
+class Locked(DatabaseUnavailable):
+    """Somebody holds a lock on what the statement needs, for longer than we wait."""
 
 
 class TryAgain(ChimewaydError):

@@ -3,20 +3,23 @@
     reports ─▶ one batch ─▶ chimeway.record ─▶ one line a call ─▶ slots free again
     unsent  ─▶ one batch ─▶ chimeway.release_unsent ─────────────▶ slots free again
 
+    locked  ─▶ again and again, beside the others ─▶ the same
+
 A batch is whatever came while the last one was under way. It is asked again until the database
 answers: an answer that was not heard is recognised there (`already_applied`), and one whose
 lease is gone comes back as `stale`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 import structlog
 
 from chimewayd import db
-from chimewayd.attempt_line import Line, attempt_line
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.attempt_line import attempt_line
+from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
@@ -35,45 +38,84 @@ from chimewayd.session import Session
 from chimewayd.slots import Slots
 
 BATCH_LIMIT = 500
+LOCKED_RETRY_SECONDS = 0.5
+SHOWN = 10
+"""Deliveries that one line names."""
 
 log = structlog.get_logger()
 
 
-async def record(
-    session: Session,
-    me: db.Identity,
-    reports: Outbox[Report],
-    slots: Slots,
-    leases: Leases,
-    outage: Outage,
-    max_attempts: Mapping[str, int],
-    bell: Bell,
-) -> None:
-    """Record until `reports` closes; `max_attempts` of each channel is for the log."""
-    while batch := await reports.take(BATCH_LIMIT):
-        faults = [report for report in batch if isinstance(report.outcome, Misconfigured)]
-        calls = [report for report in batch if not isinstance(report.outcome, Misconfigured)]
-        if calls:
-            verdicts = await outage.outlast(lambda: _record(session, me, calls))  # noqa: B023 - awaited here
-            emit_many(_lines(calls, verdicts, max_attempts))
-            if any(verdict.next_attempt_at for verdict in verdicts):
-                # Whoever sleeps until the next due time must hear of a nearer one.
-                bell.ring()
-        if faults:
-            await outage.outlast(lambda: _pause(session, me, faults))  # noqa: B023 - awaited here
-        done = [report.delivery for report in batch]
-        leases.leave(done)
-        slots.free(done)
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What recording works with: the database, what is in hand, and whom to tell."""
+
+    session: Session
+    me: db.Identity
+    slots: Slots
+    leases: Leases
+    outage: Outage
+    max_attempts: Mapping[str, int]
+    """Of each channel, for the log."""
+    bell: Bell
+
+    def free(self, reports: Sequence[Report]) -> None:
+        """These are recorded, or given back."""
+        done = [report.delivery for report in reports]
+        self.leases.leave(done)
+        self.slots.free(done)
 
 
-def _lines(
-    reports: Sequence[Report], verdicts: Sequence[Verdict], max_attempts: Mapping[str, int]
-) -> Iterator[Line]:
+async def record(desk: Desk, reports: Outbox[Report]) -> None:
+    """Record until `reports` closes."""
+    locked = Outbox[Report]()
+    async with anyio.create_task_group() as stragglers:
+        stragglers.start_soon(_record_locked, desk, locked)
+        while batch := await reports.take(BATCH_LIMIT):
+            faults = [report for report in batch if isinstance(report.outcome, Misconfigured)]
+            calls = [report for report in batch if not isinstance(report.outcome, Misconfigured)]
+            if calls:
+                locked.put_all(await _settle(desk, calls, partial(_record, desk)))
+            if faults:
+                await desk.outage.outlast(lambda: _pause(desk.session, desk.me, faults))  # noqa: B023 - awaited here
+                desk.free(faults)
+        locked.close()
+
+
+async def _record_locked(desk: Desk, locked: Outbox[Report]) -> None:
+    """Record what somebody else held locked, as soon as they let go: nobody else waits for it."""
+    while batch := await locked.take(BATCH_LIMIT):
+        log.warning(
+            Event.RECORD_LOCKED, deliveries=[str(r.delivery.delivery_id) for r in batch[:SHOWN]]
+        )
+        while batch := await _settle(desk, batch, partial(_record_unlocked, desk)):  # noqa: ASYNC110 - only the database knows
+            await anyio.sleep(LOCKED_RETRY_SECONDS)
+
+
+async def _settle(
+    desk: Desk,
+    reports: Sequence[Report],
+    ask: Callable[[Sequence[Report]], Awaitable[list[Verdict]]],
+) -> list[Report]:
+    """Record, log and free these calls; return those that somebody holds locked."""
+    verdicts = await desk.outage.outlast(partial(ask, reports))
+    settled, locked = _paired(reports, verdicts)
+    lines = zip(settled, verdicts, strict=True)
+    emit_many(attempt_line(r, v, desk.max_attempts[r.delivery.channel]) for r, v in lines)
+    if any(verdict.next_attempt_at for verdict in verdicts):
+        # Whoever sleeps until the next due time must hear of a nearer one.
+        desk.bell.ring()
+    desk.free(settled)
+    return locked
+
+
+def _paired(
+    reports: Sequence[Report], verdicts: Sequence[Verdict]
+) -> tuple[list[Report], list[Report]]:
+    """Return the reports in the order of their verdicts, and those without one."""
     # A delivery may come twice: late from a claim that was lost, and from the one after it.
-    by_claim = {(r.delivery.delivery_id, r.delivery.claim_id): r for r in reports}
-    for verdict in verdicts:
-        report = by_claim[verdict.delivery_id, verdict.claim_id]
-        yield attempt_line(report, verdict, max_attempts[report.delivery.channel])
+    by_call = {(r.delivery.delivery_id, r.delivery.claim_id): r for r in reports}
+    settled = [by_call.pop((v.delivery_id, v.claim_id)) for v in verdicts]
+    return settled, list(by_call.values())
 
 
 async def release(
@@ -93,13 +135,20 @@ async def release(
         log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)
 
 
-async def _record(session: Session, me: db.Identity, reports: Sequence[Report]) -> list[Verdict]:
+async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
     try:
-        return await db.record(session, me, reports, anyio.current_time())
+        return await db.record(desk.session, desk.me, reports, anyio.current_time())
+    except Locked:
+        return await _record_unlocked(desk, reports)
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcomes must not be lost
-        return await _record_apart(session, me, reports, error)
+        return await _record_apart(desk, reports, error)
+
+
+async def _record_unlocked(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
+    now = anyio.current_time()
+    return await db.record(desk.session, desk.me, reports, now, passes_over_locked=True)
 
 
 async def _pause(session: Session, me: db.Identity, faults: Sequence[Report]) -> None:
@@ -128,14 +177,13 @@ def _bare(report: Report) -> Report:
     return report._replace(outcome=outcome)
 
 
-async def _record_apart(
-    session: Session, me: db.Identity, reports: Sequence[Report], error: Exception
-) -> list[Verdict]:
+async def _record_apart(desk: Desk, reports: Sequence[Report], error: Exception) -> list[Verdict]:
     """One report that the database refuses must not keep the others from being recorded."""
     log.error(Event.RECORD_FAILED, reports=len(reports), exc_info=error)
     if len(reports) == 1:
-        return await db.record(session, me, [_bare(reports[0])], anyio.current_time())
+        bare = [_bare(reports[0])]
+        return await db.record(desk.session, desk.me, bare, anyio.current_time())
     verdicts: list[Verdict] = []
     for report in reports:
-        verdicts += await _record(session, me, [report])
+        verdicts += await _record(desk, [report])
     return verdicts

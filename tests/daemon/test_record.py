@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import anyio
+import asyncpg
 import pytest
 from deliveries import PLENTY, delivery
 from engine import Connection, attempts_of, check_invariants, insert, look
 from loglines import restored_logging, started
+from receiver import Receiver
+from running import WEBHOOK, eventually, running
 
 from chimewayd import db
 from chimewayd.config import ChannelConfig
@@ -26,7 +30,7 @@ from chimewayd.models import (
 )
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
-from chimewayd.record import _lines, record
+from chimewayd.record import Desk, _paired, record
 from chimewayd.session import Session
 from chimewayd.slots import Slots
 
@@ -40,6 +44,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+LOCK = "select from chimeway.deliveries where id = $1 for update"
 WRONG_TYPE = cast("Any", "503")
 
 
@@ -60,7 +65,8 @@ async def record_all(dsn: str, *outcomes: Outcome) -> None:
             reports.put(Report(one, outcome, anyio.current_time(), anyio.current_time()))
         reports.close()
         with anyio.fail_after(10):
-            await record(session, me, reports, slots, leases, Outage(), {"email": 5}, Bell())
+            desk = Desk(session, me, slots, leases, Outage(), {"email": 5}, Bell())
+            await record(desk, reports)
     assert slots.in_hand == 0
 
 
@@ -109,7 +115,33 @@ async def test_fault_of_ours_pauses_the_channel_and_costs_no_attempt(
     await check_invariants(connection)
 
 
-def test_two_outcomes_of_one_delivery_have_a_line_each() -> None:
+async def test_locked_delivery_keeps_no_other_from_being_recorded(
+    dsn: str, connection: Connection, hooks: Receiver
+) -> None:
+    holder = await asyncpg.connect(dsn)
+    sink = {"adapter": "sink", "settings": {"delay": "1s"}}
+    async with running(dsn, {"slow": sink, "hooks": WEBHOOK}) as daemon:
+        locked = await insert(connection, channel="slow")
+        await eventually(lambda: _status(connection, locked), "dispatched")
+        async with holder.transaction():
+            await holder.fetch(LOCK, locked)
+            await daemon.said("record_locked", deliveries=[str(locked)])
+            await insert(connection, channel="hooks", recipient=hooks.url)
+            await daemon.said("attempt_recorded", channel="hooks")
+        await daemon.said("attempt_recorded", channel="slow")
+
+    await holder.close()
+
+    assert await _status(connection, locked) == "succeeded"
+    await check_invariants(connection)
+
+
+async def _status(connection: Connection, delivery_id: UUID) -> str:
+    status: str = (await look(connection, delivery_id))["status"]
+    return status
+
+
+def test_two_outcomes_of_one_delivery_have_a_verdict_each() -> None:
     now = delivery(claim_id=2, attempt_number=2)
     before = now._replace(claim_id=1, attempt_number=1)
     reports = [Report(before, Succeeded(), 0, 1), Report(now, Temporary(), 5, 6)]
@@ -118,6 +150,4 @@ def test_two_outcomes_of_one_delivery_have_a_line_each() -> None:
         Verdict(now.delivery_id, 1, "stale", "failed", None, 1, None),
     ]
 
-    told = [fields for _, _, fields in _lines(reports, verdicts, {"hooks": 5})]
-
-    assert [(f["attempt"], f["outcome"]) for f in told] == [(2, "temporary"), (1, "succeeded")]
+    assert _paired(reports, verdicts) == ([reports[1], reports[0]], [])

@@ -2,7 +2,8 @@
 
 from itertools import count
 from typing import Any
-from uuid import UUID
+
+from asyncpg.pgproto.pgproto import UUID
 
 from chimewayd.models import Delivery
 
@@ -15,7 +16,7 @@ PLENTY = 2**40
 def delivery(channel: str = "hooks", **changes: Any) -> Delivery:
     """Return an ordinary delivery with an id of its own; `changes` are what a test is about."""
     return Delivery(
-        delivery_id=UUID(int=next(_NUMBERS)),
+        delivery_id=UUID(next(_NUMBERS).to_bytes(16)),
         claim_id=7,
         attempt_number=1,
         channel=channel,
@@ -28,6 +29,7 @@ def delivery(channel: str = "hooks", **changes: Any) -> Delivery:
         metadata_json="{}",
         max_attempts=5,
         attempts_before=0,
+        lost_count=0,
     )._replace(**changes)
 
 

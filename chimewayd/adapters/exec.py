@@ -169,7 +169,7 @@ def _document(delivery: Delivery) -> bytes:
     """Write what the command reads; payload and metadata pass through as they are stored."""
     return orjson.dumps(
         {
-            "delivery_id": delivery.delivery_id,
+            "delivery_id": str(delivery.delivery_id),
             "channel": delivery.channel,
             "recipient": delivery.recipient,
             "payload": orjson.Fragment(delivery.payload_json),

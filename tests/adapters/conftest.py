@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from asyncpg.pgproto.pgproto import UUID
 from lifeline import Lifeline, open_lifeline
 
 from chimewayd.models import Delivery
@@ -14,6 +14,7 @@ from chimewayd.models import Delivery
 def delivery() -> Delivery:
     """Return an ordinary delivery; `_replace` what a test is about."""
     return Delivery(
+        # As the database's driver makes it, which is not the standard library's own.
         delivery_id=UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
         claim_id=7,
         attempt_number=1,
@@ -27,6 +28,7 @@ def delivery() -> Delivery:
         metadata_json="{}",
         max_attempts=5,
         attempts_before=0,
+        lost_count=0,
     )
 
 

@@ -19,7 +19,7 @@ from functools import partial
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from chimewayd import db
+from chimewayd import db, failpoints
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.heartbeat import DOUBT_SECONDS, say_unheard
 from chimewayd.leases import Leases
@@ -75,9 +75,9 @@ async def _sleep(intake: Intake) -> None:
     doze = FIRST_DOZE_SECONDS
     while True:
         # What is due on a channel without room is no reason to look; its room is, and rings.
-        room, _ = intake.slots.room()
+        room = intake.slots.room()
         due_in, is_expecting = await intake.outage.outlast(
-            partial(db.next_due, intake.session, list(room))
+            partial(db.next_due, intake.session, room)
         )
         length = min(doze, poll) if is_expecting else poll
         if due_in is not None:
@@ -98,17 +98,21 @@ async def _claim_once(intake: Intake, *, arm: bool) -> int:
         known = intake.leases.claim_ids
         say_unheard(await db.release_unheard(intake.session, intake.me, known, timedelta()))
         intake.may_hold_unheard = False
-    room, limit = intake.slots.room()
+    if failpoints.armed:
+        await failpoints.reach(failpoints.Point.BEFORE_CLAIM)
+    room = intake.slots.room()
     sent_at = anyio.current_time()
     # Nothing may come between a claim and its hand-over: what is claimed is handed on or lost
     # until its lease ends.
     with anyio.CancelScope(shield=True):
         try:
-            deliveries = await db.claim(intake.session, intake.me, room, limit, arm=arm)
+            deliveries = await db.claim(intake.session, intake.me, room, arm=arm)
         except DatabaseUnavailable:
             intake.may_hold_unheard = True
             intake.leases.doubt(anyio.current_time() + DOUBT_SECONDS)
             raise
+        if failpoints.armed and deliveries:
+            await failpoints.reach(failpoints.Point.AFTER_CLAIM)
         intake.leases.begin(deliveries, sent_at)
         intake.slots.take(deliveries)
         if deliveries:

@@ -3,16 +3,16 @@
 Rows become models here and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from chimewayd.config import ChannelConfig
-from chimewayd.models import Delivery, Ended, Lost, Report, Verdict, kind_of
+from chimewayd.models import Delivery, Ended, Lost, Report, Room, Verdict, kind_of
 from chimewayd.session import Session
 
-CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7)"
+CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7, $8)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 RECORD_UNLOCKED = RECORD.replace("chimeway.record", "chimeway.record_unlocked")
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
@@ -26,7 +26,7 @@ HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
 REGISTER = "select chimeway.register_daemon($1, $2, $3)"
 FORGET = "select chimeway.forget_daemons($1, $2)"
 CONFIGURE = "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1)"
+NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1, $2)"
 UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 
@@ -60,12 +60,12 @@ async def configure_channel(session: Session, name: str, channel: ChannelConfig)
     )
 
 
-async def claim(
-    session: Session, me: Identity, slots: Mapping[str, int], limit: int, *, arm: bool
-) -> list[Delivery]:
-    """Claim up to `limit` due deliveries, of each channel as many as it has `slots`."""
+async def claim(session: Session, me: Identity, room: Room, *, arm: bool) -> list[Delivery]:
+    """Claim due deliveries, as many as there is room for."""
     rows = await session.fetch(
-        CLAIM, me.daemon_id, me.name, list(slots), list(slots.values()), limit, me.lease, arm
+        CLAIM,
+        *(me.daemon_id, me.name, list(room.channels), list(room.channels.values()), room.limit),
+        *(me.lease, arm, room.takes_suspect),
     )
     return [Delivery._make(row) for row in rows]
 
@@ -154,9 +154,10 @@ async def expire(session: Session, since: timedelta, limit: int) -> list[Ended]:
     return [Ended._make(row) for row in await session.fetch(EXPIRE, since, limit)]
 
 
-async def next_due(session: Session, channels: Sequence[str]) -> tuple[timedelta | None, bool]:
-    """When the next job of these channels is due, and whether one may be committed unheard."""
-    due_in, is_expecting = (await session.fetch(NEXT_DUE, list(channels)))[0]
+async def next_due(session: Session, room: Room) -> tuple[timedelta | None, bool]:
+    """When the next job there is room for is due, and whether one may be committed unheard."""
+    asked = (list(room.channels), room.takes_suspect)
+    due_in, is_expecting = (await session.fetch(NEXT_DUE, *asked))[0]
     return due_in, is_expecting
 
 

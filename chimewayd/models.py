@@ -21,6 +21,10 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+SUSPECT_AFTER_LOSSES = 2
+"""sql/functions/settle.sql queues by the same number."""
+
+
 class Delivery(NamedTuple):
     """One claimed delivery, as `chimeway.claim` returns it, column by column.
 
@@ -47,6 +51,24 @@ class Delivery(NamedTuple):
     """Attempts that the row allows in a series; None: as many as its channel allows."""
     attempts_before: int
     """Attempts of earlier series (before the last replay)."""
+    lost_count: int
+    """Calls of this series whose daemon died."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be what kills daemons: one of these at a time."""
+        return self.lost_count >= SUSPECT_AFTER_LOSSES
+
+
+class Room(NamedTuple):
+    """What may be claimed."""
+
+    channels: dict[str, int]
+    """So many of each; the first in line comes first."""
+    limit: int
+    """So many in all."""
+    takes_suspect: bool
+    """Also one that was lost twice."""
 
 
 class OutcomeKind(StrEnum):

@@ -21,7 +21,7 @@ from sys import getsizeof
 
 import anyio
 
-from chimewayd.models import Delivery
+from chimewayd.models import Delivery, Room
 
 CLAIM_LIMIT = 500
 """Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
@@ -91,6 +91,7 @@ class Slots:
         self.payload_bytes = 0
         self._payload_budget_bytes = payload_budget_bytes
         self._expected_bytes = LARGEST_BYTES
+        self._suspects = 0
         self.waiting = 0
         self._all = Load(concurrency)
         self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
@@ -110,7 +111,7 @@ class Slots:
         """Have `tell` called whenever a channel that `room` passed over may be claimed again."""
         self._when_room = tell
 
-    def room(self) -> tuple[dict[str, int], int]:
+    def room(self) -> Room:
         """How many may be claimed: of each channel, and in all; channels take turns in front.
 
         A channel is refilled by halves, too: otherwise an idle one beside it would have it
@@ -120,7 +121,8 @@ class Slots:
         rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low}
         left_bytes = self._payload_budget_bytes - self.payload_bytes
         affordable = max(left_bytes // self._expected_bytes, 1)
-        return rooms, min(self._all.room, CLAIM_LIMIT, affordable)
+        limit = min(self._all.room, CLAIM_LIMIT, affordable)
+        return Room(rooms, limit, takes_suspect=not self._suspects)
 
     @property
     def has_room(self) -> bool:
@@ -151,6 +153,7 @@ class Slots:
             taken_bytes = _bytes(deliveries)
             self.payload_bytes += taken_bytes
             self._expected_bytes = max(taken_bytes // len(deliveries), 1)
+            self._suspects += sum([d.is_suspect for d in deliveries])
 
     def queue(self, deliveries: Sequence[Delivery]) -> None:
         """Put deliveries in hand in line for their call."""
@@ -187,7 +190,9 @@ class Slots:
         freed = [self._lanes[channel].free(count) for channel, count in counts.items()]
         self._all.free(len(deliveries))
         self.payload_bytes -= _bytes(deliveries)
-        self._tell(is_passed_over=any(freed))
+        suspects = sum([d.is_suspect for d in deliveries])
+        self._suspects -= suspects
+        self._tell(is_passed_over=any(freed) or suspects > 0)
 
     def _tell(self, *, is_passed_over: bool) -> None:
         if is_passed_over:

@@ -78,6 +78,10 @@ class Row:
     late: set[int] = field(default_factory=set)
     """Tokens whose late outcome is in the history."""
 
+    @property
+    def is_suspect(self) -> bool:
+        return self.lost_count >= 2
+
     def end(self, status: Status, reason: str | None) -> None:
         self._rest(status)
         self.reason = reason
@@ -161,7 +165,12 @@ class Model:
 
     def take(self, channels: Sequence[str], slots: int, limit: int) -> list[Row]:
         """Take what a claim takes and end what policy refuses; return what is to be called."""
-        taken = [row for channel in channels for row in self._due(channel)[:slots]][:limit]
+        suspects = [row for channel in channels for row in self._due(channel) if row.is_suspect]
+        taken = sorted(suspects, key=lambda row: (row.job, row.position))[:1]
+        for channel in channels:
+            left = slots - sum(row.channel == channel for row in taken)
+            taken += [row for row in self._due(channel) if not row.is_suspect][:left]
+        del taken[limit:]
         self.turn = (self.turn + 1) % 4
         calls = []
         for row in taken:

@@ -68,17 +68,19 @@ async def claim(
     lease: timedelta = LEASE,
     arm: bool = False,
     daemon_id: int = 1,
+    takes_suspect: bool = True,
 ) -> list[Delivery]:
     """Claim as daemon d1, from channel email if none is named."""
     wanted = channels or ("email",)
     rows = await connection.fetch(
-        "select * from chimeway.claim($1, 'd1', $2, $3, $4, $5, $6)",
+        "select * from chimeway.claim($1, 'd1', $2, $3, $4, $5, $6, $7)",
         daemon_id,
         wanted,
         [slots] * len(wanted) if isinstance(slots, int) else slots,
         limit,
         lease,
         arm,
+        takes_suspect,
     )
     return [Delivery._make(row) for row in rows]
 

@@ -5,7 +5,8 @@ create or replace function chimeway.claim(
   p_slots integer[],
   p_limit integer,
   p_lease interval,
-  p_arm boolean
+  p_arm boolean,
+  p_takes_suspect boolean
 )
 returns table (
   delivery_id uuid,
@@ -20,7 +21,8 @@ returns table (
   idempotency_key text,
   metadata_json text,
   max_attempts integer,
-  attempts_before integer
+  attempts_before integer,
+  lost_count integer
 )
 language plpgsql
 volatile
@@ -72,10 +74,26 @@ begin
     perform set_config('chimeway.is_expecting', 'true', false);
   end if;
 
-  with recursive wanted as materialized (
+  with recursive served as materialized (
     select w.channel, w.slots, w.turn
     from unnest(p_channels, p_slots) with ordinality as w (channel, slots, turn)
     join chimeway.channels as c on c.name = w.channel and c.paused_at is null
+  ),
+  suspect as materialized (
+    -- What was in hand whenever a daemon died is never in hand together: the others of such a
+    -- batch are not lost again with the one that kills.
+    select j.ctid as row_id, j.channel
+    from chimeway.jobs as j
+    join served as s on s.channel = j.channel and s.slots > 0
+    where p_takes_suspect and j.is_suspect and j.due_at <= v_now
+    order by j.due_at, j.position
+    limit least(p_limit, 1)
+    for update of j skip locked
+  ),
+  wanted as materialized (
+    select s.channel, s.slots - (
+        select count(*) from suspect as one where one.channel = s.channel)::integer as slots, s.turn
+    from served as s
   ),
   known as materialized (
     select f.channel, f.priority, f.position, f.due_at
@@ -136,6 +154,7 @@ begin
           from chimeway.jobs as j
           where j.channel = w.channel and j.priority = level.priority
             and j.due_at > '-infinity' and j.due_at >= level.due_at and j.due_at <= v_now
+            and not j.is_suspect
           order by j.due_at, j.position
           limit case when v_starts_with_later then w.slots else 0 end
           for update skip locked
@@ -156,6 +175,7 @@ begin
           from chimeway.jobs as j
           where j.channel = w.channel and j.priority = level.priority
             and j.due_at > '-infinity' and j.due_at >= level.due_at and j.due_at <= v_now
+            and not j.is_suspect
           order by j.due_at, j.position
           limit case when not v_starts_with_later then w.slots else 0 end
           for update skip locked
@@ -163,11 +183,12 @@ begin
       ) as job
       limit w.slots
     ) as picked
-    limit p_limit
+    limit p_limit - (select count(*) from suspect)
   ),
   taken as (
     delete from chimeway.jobs as j
-    where j.ctid = any (array(select d.row_id from due as d))
+    where j.ctid = any (array(
+      select d.row_id from due as d union all select one.row_id from suspect as one))
     returning j.delivery_id
   )
   select (select array_agg(t.delivery_id) from taken as t),
@@ -212,7 +233,7 @@ begin
     returning d.id, d.claim_id, d.attempt_count, d.status, d.suppression_reason, d.channel,
       d.recipient, d.payload::text as payload_json, d.tenant_id, d.notification_key,
       d.correlation_id, d.idempotency_key, d.metadata::text as metadata_json, d.max_attempts,
-      d.attempts_before, d.priority, d.position
+      d.attempts_before, d.lost_count, d.priority, d.position
   ),
   held as (
     insert into chimeway.claims
@@ -240,22 +261,23 @@ begin
   )
   select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload_json,
     j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata_json,
-    j.max_attempts::integer, j.attempts_before
+    j.max_attempts::integer, j.attempts_before, j.lost_count
   from judged as j
   where j.status = 'dispatched'
   order by j.priority, j.position;
 end
 $$;
 
-comment on function chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean) is
+comment on function chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean, boolean) is
   'Claims due deliveries under one lease: pending, failed -> dispatched, attempt_count + 1. At most '
   'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion (one '
   'claim in four takes what fell due later before what was due at once); '
   'channels that are paused or not configured are passed over. Judges policy too: expired -> '
-  'cancelled, refused -> suppressed, without a call; those are not returned. p_arm arms the '
+  'cancelled, refused -> suppressed, without a call; those are not returned. Of deliveries that were '
+  'lost twice it takes one, and only if p_takes_suspect. p_arm arms the '
   'doorbell first. What a late commit puts before the session''s floors is seen by the next full '
   'look: an arming one, or the first after a second. Locks jobs (skipping locked ones), then deliveries. Call it again at once after '
   'a full batch.';
 
 revoke all on function
-  chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean) from public;
+  chimeway.claim(bigint, text, text[], integer[], integer, interval, boolean, boolean) from public;

@@ -1,4 +1,4 @@
-create or replace function chimeway.next_due(p_channels text[])
+create or replace function chimeway.next_due(p_channels text[], p_takes_suspect boolean)
 returns table (due_in interval, is_expecting boolean)
 language sql
 volatile
@@ -34,14 +34,15 @@ as $$
   cross join lateral (
     select j.due_at from chimeway.jobs as j
     where j.channel = l.channel and j.priority = l.priority
+      and (p_takes_suspect or not j.is_suspect)
     order by j.due_at limit 1
   ) as head
   where isfinite(head.due_at)
 $$;
 
-comment on function chimeway.next_due(text[]) is
+comment on function chimeway.next_due(text[], boolean) is
   'How long until the next job of these channels is due (null: none is scheduled; jobs that are due '
   'already, or held, do not count), and whether this session''s last arming of the doorbell came '
   'upon a transaction that may have queued jobs and will not ring, or was no full look.';
 
-revoke all on function chimeway.next_due(text[]) from public;
+revoke all on function chimeway.next_due(text[], boolean) from public;

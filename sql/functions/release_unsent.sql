@@ -46,8 +46,8 @@ begin
     returning d.*, r.claim_id as token
   ),
   queued as (
-    insert into chimeway.jobs (delivery_id, due_at, position, priority, rings, channel)
-    select f.id, v_now, f.position, f.priority, true, f.channel
+    insert into chimeway.jobs (delivery_id, due_at, position, priority, rings, is_suspect, channel)
+    select f.id, v_now, f.position, f.priority, true, f.lost_count >= 2, f.channel
     from freed as f
     where f.status in ('pending', 'failed')
   ),

@@ -66,7 +66,7 @@ begin
     where r.rule = 'succeed'
       and d.id = r.delivery_id and d.claim_id = r.claim_id and d.status = 'dispatched'
     returning r.*, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count, d.series,
-      d.channel, d.priority, d.position
+      d.channel, d.priority, d.position, d.lost_count
   ),
   locked as materialized (
     select r as report, d.attempt_count - d.attempts_before as failures, d.max_attempts, d.lost_count,
@@ -110,7 +110,7 @@ begin
     returning r.delivery_id, r.claim_id, r.started_at, r.finished_at,
       r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
       r.error_class, r.rule, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
-      d.series, d.channel, d.priority, d.position
+      d.series, d.channel, d.priority, d.position, d.lost_count
   ),
   settled as not materialized (
     select * from accepted
@@ -128,8 +128,8 @@ begin
     from settled as s
   ),
   queued as (
-    insert into chimeway.jobs (delivery_id, due_at, position, priority, channel)
-    select s.delivery_id, s.next_attempt_at, s.position, s.priority, s.channel
+    insert into chimeway.jobs (delivery_id, due_at, position, priority, is_suspect, channel)
+    select s.delivery_id, s.next_attempt_at, s.position, s.priority, s.lost_count >= 2, s.channel
     from settled as s
     where s.status = 'failed'
   ),

@@ -127,6 +127,7 @@ create table chimeway.jobs (
   position bigint not null,
   priority smallint not null,
   rings boolean not null default false,
+  is_suspect boolean not null default false,
   channel text not null,
   constraint jobs_pkey primary key (channel, priority, due_at, position)
 ) with (
@@ -137,6 +138,8 @@ create table chimeway.jobs (
   autovacuum_vacuum_cost_delay = 0
 );
 
+create index jobs_suspects on chimeway.jobs (due_at, position) where is_suspect;
+
 comment on table chimeway.jobs is
   'Queue of the deliveries that wait for their turn: one row each, no payload, deleted at claim.';
 comment on column chimeway.jobs.delivery_id is 'The delivery that waits.';
@@ -145,6 +148,8 @@ comment on column chimeway.jobs.due_at is
 comment on column chimeway.jobs.position is 'The delivery''s position.';
 comment on column chimeway.jobs.priority is 'The delivery''s priority.';
 comment on column chimeway.jobs.rings is 'Whether the commit of this row rings the doorbell.';
+comment on column chimeway.jobs.is_suspect is
+  'Lost twice or more: it may be what kills daemons, and is claimed one at a time.';
 comment on column chimeway.jobs.channel is 'The delivery''s channel.';
 
 -- -------------------------------------------------------------------------------------- claims

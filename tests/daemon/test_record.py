@@ -55,7 +55,7 @@ async def record_all(dsn: str, *outcomes: Outcome) -> None:
         await db.configure_channel(session, "email", ChannelConfig(adapter="sink"))
         daemon_id = await db.register_daemon(session, "d1", "1", ["email"])
         me = db.Identity(daemon_id, "d1", "1", ("email",), timedelta(seconds=60))
-        claimed = await db.claim(session, me, *slots.room(), arm=False)
+        claimed = await db.claim(session, me, slots.room(), arm=False)
         slots.take(claimed)
         slots.queue(claimed)
         for outcome in outcomes:

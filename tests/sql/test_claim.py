@@ -65,6 +65,7 @@ async def test_claim_returns_all_that_an_attempt_needs(connection: Connection) -
         metadata_json='{"shop": 7}',
         max_attempts=3,
         attempts_before=0,
+        lost_count=0,
     )
 
 

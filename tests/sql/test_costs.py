@@ -78,7 +78,7 @@ async def test_no_step_of_a_delivery_scans_a_table(
 
     claimed = await claim(connection, slots=BATCH)
     await send(connection, claimed)
-    await connection.fetch("select chimeway.next_due(array['email'])")
+    await connection.fetch("select chimeway.next_due(array['email'], true)")
     waiting = await insert(connection)
     await operate(connection, "cancel", waiting, "not wanted", "ops")
     await connection.fetch("select * from chimeway.explain($1)", waiting)

@@ -225,4 +225,12 @@ async def test_job_carries_no_payload(connection: Connection) -> None:
     )
 
     names = {row["column_name"] for row in columns}
-    assert names == {"delivery_id", "due_at", "position", "priority", "rings", "channel"}
+    assert names == {
+        "delivery_id",
+        "due_at",
+        "position",
+        "priority",
+        "rings",
+        "is_suspect",
+        "channel",
+    }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from engine import LEASE, Connection, claim_one, configure, look, move_clock, record
+from engine import LEASE, Connection, claim, claim_one, configure, look, move_clock, record
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +76,8 @@ async def test_rescued_and_finished_claims_are_reported_as_lost(connection: Conn
     rescued = await claim_one(connection)
     await move_clock(connection, timedelta(minutes=2))
     await connection.execute("select chimeway.rescue(10)")
+    (again,) = await claim(connection)
+    await record(connection, again)
     finished = await claim_one(connection)
     await record(connection, finished)
     held = await claim_one(connection)

@@ -17,7 +17,7 @@ async def channels(unchecked: Connection) -> None:
 
 async def next_due(connection: Connection, *channels: str) -> timedelta | None:
     wait: timedelta | None = await connection.fetchval(
-        "select due_in from chimeway.next_due($1)", channels or ("email", "sms")
+        "select due_in from chimeway.next_due($1, true)", channels or ("email", "sms")
     )
     return wait
 
@@ -30,7 +30,7 @@ async def arm(connection: Connection) -> None:
 
 async def is_expecting(connection: Connection) -> bool:
     answer: bool = await connection.fetchval(
-        "select is_expecting from chimeway.next_due(array['email'])"
+        "select is_expecting from chimeway.next_due(array['email'], true)"
     )
     return answer
 

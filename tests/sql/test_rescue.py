@@ -173,3 +173,38 @@ async def test_delivery_that_kills_each_daemon_is_bounded(connection: Connection
     row = await look(connection, delivery_id)
     assert (row["status"], row["suppression_reason"]) == ("cancelled", "retries_exhausted")
     assert (row["attempt_count"], row["lost_count"]) == (3, 3)
+
+
+async def test_deliveries_lost_twice_are_claimed_one_at_a_time(connection: Connection) -> None:
+    ids = {await insert(connection) for _ in range(3)}
+    for loss in (1, 2):
+        await claim(connection)
+        await move_clock(connection, loss * LATER)
+        await rescue(connection)
+    fresh = await insert(connection)
+    await move_clock(connection, timedelta(hours=1))
+
+    assert [d.delivery_id for d in await claim(connection, takes_suspect=False)] == [fresh]
+    alone = [await claim(connection, slots=10) for _ in range(3)]
+
+    assert [len(batch) for batch in alone] == [1, 1, 1]
+    assert {batch[0].delivery_id for batch in alone} == ids
+    assert all(batch[0].is_suspect for batch in alone)
+
+
+async def test_delivery_lost_twice_and_given_back_stays_alone(connection: Connection) -> None:
+    await insert(connection)
+    for loss in (1, 2):
+        await claim(connection)
+        await move_clock(connection, loss * LATER)
+        await rescue(connection)
+    await move_clock(connection, timedelta(hours=1))
+    (lost,) = await claim(connection)
+    await connection.fetch(
+        "select * from chimeway.release_unsent('d1', $1, $2, 'stopped')",
+        [lost.delivery_id],
+        [lost.claim_id],
+    )
+
+    assert await claim(connection, takes_suspect=False) == []
+    assert len(await claim(connection)) == 1

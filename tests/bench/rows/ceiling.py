@@ -19,7 +19,7 @@ select count(*) as n, coalesce(array_agg(c.delivery_id), '{{}}') as ids,
   coalesce(array_agg(c.claim_id), '{{}}') as claims
 from chimeway.claim(p_daemon_id => 1, p_daemon_name => 'bench', p_channels => array['{CHANNEL}'],
   p_slots => array[{BATCH}], p_limit => {BATCH}, p_lease => interval '1 minute',
-  p_arm => false) as c
+  p_arm => false, p_takes_suspect => true) as c
 \\gset
 select * from chimeway.record(p_daemon_name => 'bench', p_delivery_ids => :ids::uuid[],
   p_claim_ids => :claims::bigint[], p_kinds => array_fill('succeeded'::text, array[:n::integer]),

@@ -20,7 +20,7 @@ import structlog
 from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from chimewayd import __version__, adapters, db, dsn, migrate
+from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
@@ -121,13 +121,19 @@ async def serve(settings: Settings) -> int:
             await _until_stopped(settings, sessions, me, calls)
         except ExceptionGroup as errors:
             log.critical(Event.DAEMON_FAILED, exc_info=errors)
-            reasons = "; ".join(describe_error(error) for error in errors.exceptions)
+            reasons = "; ".join(describe_error(error) for error in _causes(errors))
             raise ChimewaydError(f"the daemon failed: {reasons}") from errors
         # Without a database, too, we leave; the others notice that we are silent.
         with anyio.move_on_after(FLUSH_SECONDS, shield=True), suppress(DatabaseUnavailable):
             await db.forget_daemons(sessions.upkeep, me.daemon_id, settings.lease * 10)
     log.info(Event.DAEMON_STOPPED, abandoned_calls=calls.abandoned)
     return calls.abandoned
+
+
+def _causes(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [cause for part in error.exceptions for cause in _causes(part)]
+    return [error]
 
 
 async def _until_stopped(
@@ -149,6 +155,8 @@ async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions,
     connection = await connect(url)
     try:
         await migrate.check(connection)
+        if asked_for := os.environ.get(failpoints.VARIABLE):
+            failpoints.arm(asked_for, await connection.fetchval(failpoints.IS_TEST))
     finally:
         connection.terminate()
     roles = ("claims", "records", "upkeep")
@@ -222,6 +230,8 @@ async def _deliver(
                 )
                 await stop.wait()
                 log.info(Event.DAEMON_DRAINING, in_hand=calls.slots.in_hand)
+                if failpoints.armed:
+                    await failpoints.reach(failpoints.Point.ON_DRAIN)
                 intake.cancel_scope.cancel()
             intake_end.close()
         upkeep.cancel_scope.cancel()

@@ -21,6 +21,7 @@ from typing import assert_never
 import anyio
 import structlog
 
+from chimewayd import failpoints
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.log import Event
 from chimewayd.outage import Outage
@@ -141,6 +142,8 @@ async def listen(
         heard = {JOB_CHANNEL: lambda _: bell.ring(), PROBE_CHANNEL: ear.hear}
         try:
             await outage.outlast(partial(session.listen, heard, ear.lose))
+            if failpoints.armed:
+                await failpoints.reach(failpoints.Point.ON_LISTEN)
             if not deafness.is_known:
                 log.info(Event.LISTENER_CONNECTED)
             connected()
@@ -155,6 +158,8 @@ async def listen(
             deafness.begin()
             if not ear.has_ever_heard:
                 await anyio.sleep(DEAF_SECONDS)
+        if failpoints.armed:
+            await failpoints.reach(failpoints.Point.ON_RECONNECT)
 
 
 async def _is_deaf_in_the_end(

@@ -17,7 +17,7 @@ from functools import partial
 import anyio
 import structlog
 
-from chimewayd import db
+from chimewayd import db, failpoints
 from chimewayd.attempt_line import attempt_line
 from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.leases import Leases
@@ -97,7 +97,11 @@ async def _settle(
     ask: Callable[[Sequence[Report]], Awaitable[list[Verdict]]],
 ) -> list[Report]:
     """Record, log and free these calls; return those that somebody holds locked."""
+    if failpoints.armed:
+        await failpoints.reach(failpoints.Point.BEFORE_RECORD)
     verdicts = await desk.outage.outlast(partial(ask, reports))
+    if failpoints.armed:
+        await failpoints.reach(failpoints.Point.AFTER_RECORD)
     settled, locked = _paired(reports, verdicts)
     lines = zip(settled, verdicts, strict=True)
     emit_many(attempt_line(r, v, desk.max_attempts[r.delivery.channel]) for r, v in lines)
@@ -129,7 +133,11 @@ async def release(
     """Give back what was not sent, until `unsent` closes."""
     while batch := await unsent.take(BATCH_LIMIT):
         reason = "claimed, but not called in time"
+        if failpoints.armed:
+            await failpoints.reach(failpoints.Point.BEFORE_RELEASE)
         await outage.outlast(lambda: db.release_unsent(session, me, batch, reason))  # noqa: B023 - awaited here
+        if failpoints.armed:
+            await failpoints.reach(failpoints.Point.AFTER_RELEASE)
         leases.leave(batch)
         slots.free(batch)
         log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)

@@ -20,6 +20,7 @@ import anyio
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from chimewayd import failpoints
 from chimewayd.adapters.base import Adapter
 from chimewayd.leases import Leases
 from chimewayd.log import Event
@@ -207,7 +208,11 @@ async def _work(calls: Calls) -> None:
 async def _attempt(adapter: Adapter, delivery: Delivery, worker: Worker) -> Outcome:
     """Make one call. The barrier: whatever comes out of the adapter is this delivery's outcome."""
     try:
-        returned: object = await adapter.deliver(delivery)
+        returned: object = await (
+            failpoints.around_call(adapter.deliver, delivery)
+            if failpoints.armed
+            else adapter.deliver(delivery)
+        )
     except BaseException as error:  # noqa: BLE001 - the barrier: a call ends itself and no more
         if worker.cut is not None:
             return _end_of_cut(worker)

@@ -1,7 +1,7 @@
 """What the contract says becomes of deliveries, in plain Python: the model of the state machine.
 
-Moments are seconds since the epoch; a job's may be infinite, as in the database. The model knows
-no SQL, and asks the database for one thing alone: the token of a claim.
+Moments are seconds since the epoch; a job's may be infinite, as in the database. The model asks
+the database for one thing alone: the token of a claim.
 """
 
 import math
@@ -15,8 +15,7 @@ from chimewayd.models import Status
 Moment: TypeAlias = float
 DUE_AT_ONCE, HELD = -math.inf, math.inf
 LEASE_SECONDS = 60
-FINISHED_SECONDS_AGO = 2
-"""Between the end of a call and its record."""
+FINISHED_SECONDS_AGO = 2  # between the end of a call and its record
 FURTHEST_LEASE_SECONDS = 7200
 
 WAITING = {Status.PENDING, Status.FAILED}
@@ -75,8 +74,7 @@ class Row:
     attempts: list[tuple[int, int, int, str, str | None]] = field(default_factory=list)
     """Number, series, token, outcome, error class."""
     events: list[str] = field(default_factory=list)
-    late: set[int] = field(default_factory=set)
-    """Tokens whose late outcome is in the history."""
+    late: set[int] = field(default_factory=set)  # tokens of late outcomes
 
     @property
     def is_suspect(self) -> bool:
@@ -150,8 +148,7 @@ class Model:
         self.paused: set[str] = set()
         self.disabled: set[str] = set()
         self.suppressed: set[str] = set()
-        self.turn = 0
-        """Of four claims the last takes what fell due later first."""
+        self.turn = 0  # of four claims the last takes what fell due later first
 
     def flying(self) -> list[tuple[UUID, int]]:
         """Return what is dispatched: deliveries and their tokens."""
@@ -165,11 +162,12 @@ class Model:
 
     def take(self, channels: Sequence[str], slots: int, limit: int) -> list[Row]:
         """Take what a claim takes and end what policy refuses; return what is to be called."""
-        suspects = [row for channel in channels for row in self._due(channel) if row.is_suspect]
+        due = [self._due(channel) for channel in channels]
+        suspects = [row for rows in due for row in rows if row.is_suspect]
         taken = sorted(suspects, key=lambda row: (row.job, row.position))[:1]
-        for channel in channels:
-            left = slots - sum(row.channel == channel for row in taken)
-            taken += [row for row in self._due(channel) if not row.is_suspect][:left]
+        for rows in due:
+            left = slots - sum(row in taken for row in rows)
+            taken += [row for row in rows if not row.is_suspect][:left]
         del taken[limit:]
         self.turn = (self.turn + 1) % 4
         calls = []
@@ -243,13 +241,10 @@ class Model:
 
     def expire(self, since: Moment) -> set[UUID]:
         """Return the deliveries that ended."""
-        late = [
-            row
-            for row in self.rows.values()
-            if row.status in WAITING
-            and row.expires_at is not None
-            and since <= row.expires_at <= self.now
+        waiting = [
+            r for r in self.rows.values() if r.status in WAITING and r.expires_at is not None
         ]
+        late = [row for row in waiting if since <= (row.expires_at or 0) <= self.now]
         for row in late:
             row.end(Status.CANCELLED, "expired")
             row.events.append("expired")
@@ -284,9 +279,8 @@ class Model:
         asked = 0 if retry_after is None else min(retry_after, policy.retry_after_cap)
         # The wait begins where the call ended.
         ended_at = self.now - (0 if kind == "lost" else FINISHED_SECONDS_AGO)
-        wait = policy.waits[min(failures, len(policy.waits)) - 1]
-        if kind == "lost" and not row.lost_count:
-            wait = 0  # the first crash says nothing about the delivery
+        is_first_loss = kind == "lost" and not row.lost_count
+        wait = 0 if is_first_loss else policy.waits[min(failures, len(policy.waits)) - 1]
         retry_at = ended_at + max(wait, asked)
         too_old = policy.max_age is not None and retry_at > row.scheduled_at + policy.max_age
         row.attempts.append((row.attempt_count, row.series, token, *OUTCOMES[kind]))

@@ -23,7 +23,7 @@ from faults.load import Load, Stream, read
 from faults.proxy import Proxy, proxied
 
 CONCURRENCY = 50
-IN_HAND = 2 * CONCURRENCY
+IN_HAND = 3 * CONCURRENCY
 """Calls of a daemon that may be under way, or made and not recorded yet."""
 LOOK_SECONDS = 0.1
 SNAPSHOT_SECONDS = 0.5

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from faults.cases import (
     clocks,
     disk,
+    failpoints,
     kills,
     locks,
     network,
@@ -35,6 +36,7 @@ CASES: Mapping[str, Case] = {
         providers,
         clocks,
         versions,
+        failpoints,
     )
     for case in module.CASES
 }

@@ -5,7 +5,6 @@ another daemon takes over.
 """
 
 from datetime import timedelta
-from functools import partial
 
 import anyio
 import structlog
@@ -50,8 +49,12 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
             log.error(Event.LEASES_LOST, claims=lost)
         if not leases.has_doubt(sent_at):
             continue
-        unheard = partial(db.release_unheard, session, me, leases.claim_ids, UNHEARD_AFTER)
-        say_unheard(await outage.outlast(unheard))
+        # What we know is read at each try: an outage may be longer than UNHEARD_AFTER.
+        say_unheard(
+            await outage.outlast(
+                lambda: db.release_unheard(session, me, leases.claim_ids, UNHEARD_AFTER)
+            )
+        )
 
 
 def say_unheard(deliveries: int) -> None:

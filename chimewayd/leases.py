@@ -3,12 +3,18 @@
 A lease counts from the moment before its claim or heartbeat was sent, so that what is left here
 is never more than what the database grants. A call begins only if all of it fits into what is
 left: a process that was stopped between claim and call sends nothing (the call gate).
+
+Who is silent for SILENT_SECONDS, and whose session is gone, is taken for dead by the others, lease
+or no lease. So nothing begins here either when our last heartbeat is almost as old as that.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 
 from chimewayd.models import Delivery
+
+SILENT_SECONDS = 20.0
+GATE_MARGIN_SECONDS = 5.0
 
 
 class Leases:
@@ -19,15 +25,21 @@ class Leases:
         self._ends: dict[int, float] = {}
         self._open: dict[int, int] = {}
         self._doubted_until = 0.0
+        self._heard_at: float | None = None
+        """When a heartbeat was last sent that was answered."""
 
     def begin(self, deliveries: list[Delivery], sent_at: float) -> None:
         """Deliveries were claimed by a request sent at `sent_at`: one claim, one lease."""
+        if self._heard_at is None:
+            self._heard_at = sent_at
         if deliveries:
             claim_id = deliveries[0].claim_id
             self._ends[claim_id] = sent_at + self._lease_seconds
             self._open[claim_id] = len(deliveries)
 
     def extend(self, claim_ids: Iterable[int], sent_at: float) -> None:
+        """A heartbeat sent at `sent_at` was answered: these go on from there."""
+        self._heard_at = sent_at
         for claim_id in claim_ids:
             if claim_id in self._ends:
                 self._ends[claim_id] = sent_at + self._lease_seconds
@@ -50,8 +62,9 @@ class Leases:
                 self._ends.pop(claim_id, None)
 
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
-        """Whether a call that may take `call_seconds` ends within the lease."""
-        return now + call_seconds <= self._ends.get(claim_id, 0.0)
+        """Whether a call that may take `call_seconds` ends within the lease, and we are heard."""
+        silent_at = (self._heard_at or now) + SILENT_SECONDS - GATE_MARGIN_SECONDS
+        return now + call_seconds <= self._ends.get(claim_id, 0.0) and now <= silent_at
 
     def doubt(self, until: float) -> None:
         """A claim was not answered: until then it may come into being without our hearing of it."""

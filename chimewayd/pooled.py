@@ -17,6 +17,8 @@ PROTECTIONS = {
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
+    # The look after arming the bell must see what was committed before it.
+    "default_transaction_isolation": "read committed",
 }
 
 
@@ -59,7 +61,7 @@ class PooledConnection(asyncpg.Connection):
             return
         settings = PROTECTIONS | {"statement_timeout": self.statement_timeout}
         made = "; ".join(f"set local {name} = '{value}'" for name, value in settings.items())
-        await super().execute(f"begin; {made}")
+        await super().execute(f"begin isolation level read committed; {made}")
         try:
             yield
         except asyncpg.PostgresError:

@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from chimewayd import db
+from chimewayd.leases import SILENT_SECONDS
 from chimewayd.log import Event
 from chimewayd.models import Lost
 from chimewayd.outage import Outage
@@ -22,7 +23,7 @@ SWEEPS_PER_TIDYING = 6
 """What only keeps the house in order is done every so many sweeps."""
 
 LIMIT = 100
-ORPHANED_AFTER = timedelta(seconds=20)
+ORPHANED_AFTER = timedelta(seconds=SILENT_SECONDS)
 """Two heartbeats missed, and no session left: such a daemon's leases are not waited for."""
 
 NAME_RETRY_SECONDS = 0.5

@@ -33,7 +33,10 @@ begin
   if found then
     insert into chimeway.delivery_events (delivery_id, happened_at, event, actor)
     values (release.id, v_now, 'released', actor);
-    perform chimeway.ring();
+    -- In any case: it may be long until the commit, and who sleeps then is not known now.
+    if coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
+      perform pg_notify('chimeway_jobs', '');
+    end if;
     return query select true, v_status, 'released'::text;
     return;
   end if;

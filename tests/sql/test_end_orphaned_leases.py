@@ -67,6 +67,16 @@ async def test_name_that_a_living_session_holds_is_not_ours(
     assert await rescued(connection) == []
 
 
+async def test_living_run_of_our_name_keeps_its_leases(
+    connection: Connection, other: Connection
+) -> None:
+    await end_orphaned(connection, 2, "d1")
+    assert await end_orphaned(other, 1, "d1") == (False, 0)
+    await claim_one(connection)
+
+    assert await end_orphaned(connection, 2, "d1") == (True, 0)
+
+
 async def test_name_is_ours_as_soon_as_its_holder_is_gone(
     connection: Connection, connect: Connect
 ) -> None:

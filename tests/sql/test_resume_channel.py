@@ -31,6 +31,33 @@ async def test_resumed_channel_is_claimed_from_and_rings(
     assert len(await claim(connection)) == 1
 
 
+async def test_resume_is_heard_by_whoever_falls_asleep_before_its_commit(
+    connection: Connection, bell: Bell
+) -> None:
+    await insert(connection)
+    await bell.ring()
+    await bell.rings()
+
+    async with connection.transaction():
+        await operate(connection, "resume_channel", "email", "ada")
+        await bell.arm()
+
+    assert await bell.rings() == 1
+
+
+async def test_resume_that_is_rolled_back_leaves_the_bell_armed(
+    connection: Connection, bell: Bell
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    await operate(connection, "resume_channel", "email", "ada")
+    await transaction.rollback()
+
+    await insert(connection)
+
+    assert await bell.rings() == 1
+
+
 async def test_resume_says_how_long_it_was_paused(connection: Connection) -> None:
     await move_clock(connection, timedelta(hours=2, seconds=0.5))
 

@@ -6,11 +6,11 @@ from chimewayd.leases import Leases
 
 
 def test_call_fits_only_if_it_ends_within_the_lease() -> None:
-    leases = Leases(60)
+    leases = Leases(25)
     leases.begin(deliveries(1, claim_id=1), sent_at=100)
 
-    assert leases.fits(1, now=145, call_seconds=15)
-    assert not leases.fits(1, now=145.5, call_seconds=15)
+    assert leases.fits(1, now=110, call_seconds=15)
+    assert not leases.fits(1, now=110.5, call_seconds=15)
 
 
 def test_call_of_a_claim_that_is_not_ours_never_fits() -> None:
@@ -28,13 +28,26 @@ def test_claim_of_nothing_is_no_lease() -> None:
 
 
 def test_extended_lease_counts_from_when_the_heartbeat_was_sent() -> None:
-    leases = Leases(60)
+    leases = Leases(10)
     leases.begin(deliveries(1, claim_id=1), sent_at=100)
 
-    leases.extend([1], sent_at=130)
+    leases.extend([1], sent_at=105)
 
-    assert leases.fits(1, now=190, call_seconds=0)
-    assert not leases.fits(1, now=190.5, call_seconds=0)
+    assert leases.fits(1, now=115, call_seconds=0)
+    assert not leases.fits(1, now=115.5, call_seconds=0)
+
+
+def test_nothing_begins_when_we_were_almost_silent_for_too_long() -> None:
+    leases = Leases(60)
+    leases.begin(deliveries(1, claim_id=1), sent_at=100)
+    assert leases.fits(1, now=115, call_seconds=1)
+    assert not leases.fits(1, now=115.5, call_seconds=1)
+
+    leases.extend([1], sent_at=110)
+    leases.begin(deliveries(1, claim_id=2), sent_at=124)
+
+    assert leases.fits(2, now=125, call_seconds=1)
+    assert not leases.fits(2, now=125.5, call_seconds=1)
 
 
 def test_heartbeat_does_not_bring_back_a_lease_that_ended() -> None:

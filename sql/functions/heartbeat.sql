@@ -17,6 +17,8 @@ as $$
 declare
   v_now constant timestamptz := chimeway.clock();
 begin
+  perform chimeway.follow_clock(p_daemon_id, v_now);
+
   -- The row is gone after a crash of Postgres: the table is unlogged.
   insert into chimeway.daemons as d (id, name, version, channels, started_at, heartbeat_at)
   values (p_daemon_id, p_name, p_version, p_channels, v_now, v_now)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import engine
 import pytest
+from faults.cases import CASES
 
 from chimewayd import adapters, config
 from chimewayd.cli import chimewayd
@@ -18,8 +19,12 @@ from chimewayd.log import Event
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "sql/README.md", "CHANGELOG.md")
-README, ARCHITECTURE, CONTRIBUTING, SQL_README, _ = DOCUMENTS = [ROOT / name for name in NAMES]
+NAMES = (
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "sql/README.md", "CHANGELOG.md"),
+    *("tests/faults/README.md", "tests/model/README.md"),
+)
+DOCUMENTS = [ROOT / name for name in NAMES]
+README, ARCHITECTURE, CONTRIBUTING, SQL_README, _, FAULTS, _ = DOCUMENTS
 
 
 def section(document: Path, heading: str) -> str:
@@ -194,16 +199,28 @@ def test_readme_environment_variable_is_a_setting(tmp_path: Path) -> None:
         config.load(file, environment={name + "S": "7s"})
 
 
-def test_promises_are_proved_by_tests_that_exist() -> None:
-    proofs = [
-        name.split("::") for name in column(section(ARCHITECTURE, "Promises and their proofs"), 2)
-    ]
-
-    missing = [
+def missing_tests(named: Iterable[str]) -> list[str]:
+    """Return those of `file::test` that do not exist."""
+    proofs = [name.split("::") for name in named]
+    return [
         f"{file}::{test}"
         for file, test in proofs
         if f"def {test}(" not in (ROOT / file).read_text("utf-8")
     ]
 
+
+def test_promises_are_proved_by_tests_that_exist() -> None:
+    proofs = column(section(ARCHITECTURE, "Promises and their proofs"), 2)
+
     assert proofs
-    assert missing == []
+    assert missing_tests(proofs) == []
+
+
+def test_failures_are_shown_by_tests_and_cases_that_exist() -> None:
+    heading = "Failures, and what shows that they are survived"
+    shown = set(column(section(FAULTS, heading), 3)) - {"chimeway.notify = off"}
+    tests = {name for name in shown if "::" in name}
+
+    assert tests
+    assert missing_tests(tests) == []
+    assert shown - tests - set(CASES) == set()

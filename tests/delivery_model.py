@@ -6,20 +6,17 @@ the database for one thing alone: the token of a claim.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 from uuid import UUID
+
+from delivery_row import HELD, WAITING, Moment, Row
 
 from chimewayd.models import Status
 
-Moment: TypeAlias = float
-DUE_AT_ONCE, HELD = -math.inf, math.inf
 LEASE_SECONDS = 60
 FINISHED_SECONDS_AGO = 2  # between the end of a call and its record
 FURTHEST_LEASE_SECONDS = 7200
-
-WAITING = {Status.PENDING, Status.FAILED}
-TERMINAL = {Status.SUCCEEDED, Status.SUPPRESSED, Status.CANCELLED}
+FOLLOWED_STEP_SECONDS = 10
 
 OUTCOMES = {
     "succeeded": ("succeeded", None),
@@ -49,86 +46,6 @@ class Policy:
     retry_after_cap: int = 3600
 
 
-@dataclass(slots=True, kw_only=True)
-class Row:
-    """One delivery, its job, and its history."""
-
-    delivery_id: UUID
-    channel: str
-    recipient: str
-    priority: int
-    position: int
-    max_attempts: int | None
-    scheduled_at: Moment
-    expires_at: Moment | None
-    job: Moment | None
-    status: Status = Status.PENDING
-    reason: str | None = None
-    attempt_count: int = 0
-    attempts_before: int = 0
-    lost_count: int = 0
-    series: int = 1
-    token: int | None = None
-    requested: tuple[Status, str] | None = None
-    next_attempt_at: Moment | None = None
-    attempts: list[tuple[int, int, int, str, str | None]] = field(default_factory=list)
-    """Number, series, token, outcome, error class."""
-    events: list[str] = field(default_factory=list)
-    late: set[int] = field(default_factory=set)  # tokens of late outcomes
-
-    @property
-    def is_suspect(self) -> bool:
-        return self.lost_count >= 2
-
-    def end(self, status: Status, reason: str | None) -> None:
-        self._rest(status)
-        self.reason = reason
-
-    def retry(self, at: Moment) -> None:
-        self._rest(Status.FAILED)
-        self.next_attempt_at = self.job = at
-
-    def give_back(self, now: Moment) -> None:
-        self.attempt_count -= 1
-        self.events.append("released_unsent")
-        if self.requested:
-            self.end(*self.requested)
-            return
-        untried = self.attempt_count == self.attempts_before
-        self._rest(Status.PENDING if untried else Status.FAILED)
-        self.next_attempt_at = self.job = now
-
-    def hold(self) -> bool:
-        if self.job == HELD:
-            return False
-        self.job = HELD
-        self.events.append("held")
-        return True
-
-    def release(self, now: Moment) -> bool:
-        if self.job != HELD:
-            return False
-        at = self.scheduled_at if self.next_attempt_at is None else self.next_attempt_at
-        self.job = self.next_attempt_at = max(at, now)
-        self.events.append("released")
-        return True
-
-    def replay(self, now: Moment) -> None:
-        self._rest(Status.PENDING)
-        self.reason = None
-        self.attempts_before = self.attempt_count
-        self.series += 1
-        self.lost_count = 0
-        self.scheduled_at = self.next_attempt_at = self.job = now
-        if self.expires_at is not None and self.expires_at <= now:
-            self.expires_at = None
-        self.events.append("replayed")
-
-    def _rest(self, status: Status) -> None:
-        self.status = status
-        self.token = self.requested = self.next_attempt_at = self.job = None
-
-
 @dataclass(slots=True)
 class Claim:
     """One batch in a daemon's hands."""
@@ -148,6 +65,7 @@ class Model:
         self.paused: set[str] = set()
         self.disabled: set[str] = set()
         self.suppressed: set[str] = set()
+        self.beats: dict[int, Moment] = {}
         self.turn = 0  # of four claims the last takes what fell due later first
 
     def flying(self) -> list[tuple[UUID, int]]:
@@ -224,10 +142,20 @@ class Model:
 
     def extend(self, daemon_id: int, seconds: int) -> set[int]:
         """Extend a daemon's leases; return the tokens that are not its own."""
+        self._follow_clock(self.beats.get(daemon_id, self.now) - self.now)
+        self.beats[daemon_id] = self.now
         for claim in self.claims.values():
             if claim.daemon_id == daemon_id:
                 claim.expires_at = self.now + seconds
         return {token for token, claim in self.claims.items() if claim.daemon_id != daemon_id}
+
+    def _follow_clock(self, back: float) -> None:
+        if back < FOLLOWED_STEP_SECONDS:
+            return
+        self.beats = {daemon: min(at, self.now) for daemon, at in self.beats.items()}
+        for row in self.rows.values():
+            if row.status is Status.FAILED and row.job is not None and self.now < row.job < HELD:
+                row.job = row.next_attempt_at = max(row.job - back, self.now)
 
     def rescue(self, limit: int) -> set[UUID]:
         """Return the deliveries whose calls are lost."""

@@ -10,7 +10,8 @@ from enum import StrEnum, auto
 from typing import Any, ClassVar, assert_never
 from uuid import UUID
 
-from delivery_model import FURTHEST_LEASE_SECONDS, HELD, OUTCOMES, TERMINAL, WAITING, Moment, Row
+from delivery_model import FURTHEST_LEASE_SECONDS, OUTCOMES
+from delivery_row import HELD, TERMINAL, WAITING, Moment, Row
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,

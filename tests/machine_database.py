@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import asyncpg
 import uvloop
-from delivery_model import Moment, Row
+from delivery_row import Moment, Row
 from engine import BROKEN_INVARIANTS
 from frozen_clock import freeze
 
@@ -29,6 +29,7 @@ delete from chimeway.delivery_attempts;
 delete from chimeway.delivery_events;
 delete from chimeway.suppressions;
 delete from chimeway.tallies;
+delete from chimeway.daemons;
 """
 
 STATE = """

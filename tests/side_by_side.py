@@ -6,17 +6,8 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
-from delivery_model import (
-    DUE_AT_ONCE,
-    FINISHED_SECONDS_AGO,
-    LEASE_SECONDS,
-    TERMINAL,
-    WAITING,
-    Model,
-    Moment,
-    Policy,
-    Row,
-)
+from delivery_model import FINISHED_SECONDS_AGO, LEASE_SECONDS, Model, Policy
+from delivery_row import DUE_AT_ONCE, TERMINAL, WAITING, Moment, Row
 from engine import claim, configure, insert, operate
 from frozen_clock import START, set_clock
 from machine_database import MachineDatabase

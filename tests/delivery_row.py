@@ -1,0 +1,95 @@
+"""One delivery of the model, with its job and its history, and what can become of it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
+
+from chimewayd.models import Status
+
+Moment: TypeAlias = float
+"""Seconds since the epoch; a job's may be infinite, as in the database."""
+DUE_AT_ONCE, HELD = -math.inf, math.inf
+
+WAITING = {Status.PENDING, Status.FAILED}
+TERMINAL = {Status.SUCCEEDED, Status.SUPPRESSED, Status.CANCELLED}
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One delivery, its job, and its history."""
+
+    delivery_id: UUID
+    channel: str
+    recipient: str
+    priority: int
+    position: int
+    max_attempts: int | None
+    scheduled_at: Moment
+    expires_at: Moment | None
+    job: Moment | None
+    status: Status = Status.PENDING
+    reason: str | None = None
+    attempt_count: int = 0
+    attempts_before: int = 0
+    lost_count: int = 0
+    series: int = 1
+    token: int | None = None
+    requested: tuple[Status, str] | None = None
+    next_attempt_at: Moment | None = None
+    attempts: list[tuple[int, int, int, str, str | None]] = field(default_factory=list)
+    """Number, series, token, outcome, error class."""
+    events: list[str] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)  # tokens of late outcomes
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.lost_count >= 2
+
+    def end(self, status: Status, reason: str | None) -> None:
+        self._rest(status)
+        self.reason = reason
+
+    def retry(self, at: Moment) -> None:
+        self._rest(Status.FAILED)
+        self.next_attempt_at = self.job = at
+
+    def give_back(self, now: Moment) -> None:
+        self.attempt_count -= 1
+        self.events.append("released_unsent")
+        if self.requested:
+            self.end(*self.requested)
+            return
+        untried = self.attempt_count == self.attempts_before
+        self._rest(Status.PENDING if untried else Status.FAILED)
+        self.next_attempt_at = self.job = now
+
+    def hold(self) -> bool:
+        if self.job == HELD:
+            return False
+        self.job = HELD
+        self.events.append("held")
+        return True
+
+    def release(self, now: Moment) -> bool:
+        if self.job != HELD:
+            return False
+        at = self.scheduled_at if self.next_attempt_at is None else self.next_attempt_at
+        self.job = self.next_attempt_at = max(at, now)
+        self.events.append("released")
+        return True
+
+    def replay(self, now: Moment) -> None:
+        self._rest(Status.PENDING)
+        self.reason = None
+        self.attempts_before = self.attempt_count
+        self.series += 1
+        self.lost_count = 0
+        self.scheduled_at = self.next_attempt_at = self.job = now
+        if self.expires_at is not None and self.expires_at <= now:
+            self.expires_at = None
+        self.events.append("replayed")
+
+    def _rest(self, status: Status) -> None:
+        self.status = status
+        self.token = self.requested = self.next_attempt_at = self.job = None

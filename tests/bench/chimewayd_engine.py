@@ -35,6 +35,10 @@ select '{CHANNEL}', 'user' || n || '@example.org',
 from generate_series(1, $1::integer) as n
 """  # noqa: S608 - a name of ours
 DONE = "select coalesce(sum(count), 0)::bigint from chimeway.tallies where status = 'succeeded'"
+SPAN = """
+select extract(epoch from max(finished_at) - min(started_at))::float8
+from chimeway.delivery_attempts
+"""
 FIRST_AND_DONE = """
 select extract(epoch from min(started_at))::float8, count(*) from chimeway.delivery_attempts
 """
@@ -91,6 +95,7 @@ async def daemon(
     channels: Mapping[str, Mapping[str, Any]],
     log: Path,
     slots: int | None = SLOTS,
+    name: str = "bench",
 ) -> AsyncIterator[Child]:
     """Run a daemon; it is ready when the block begins. `slots` None: concurrency by default.
 
@@ -102,7 +107,7 @@ async def daemon(
     config = log.with_name("config.toml")  # not the one that this machine may have
     settings = {
         "CHIMEWAYD_DSN": dsn,
-        "CHIMEWAYD_NAME": "bench",
+        "CHIMEWAYD_NAME": name,
         "CHIMEWAYD_LOG_FORMAT": "json",
         "CHIMEWAYD_CHANNELS": json.dumps(channels),
         "CHIMEWAYD_CONFIG": f"{config}",

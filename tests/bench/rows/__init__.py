@@ -14,6 +14,7 @@ from bench.rows import (
     paced,
     snapshot,
     soak,
+    together,
     wal,
 )
 from bench.run import Run
@@ -35,6 +36,7 @@ ROWS: Mapping[str, Row] = {
     "paced": Row(paced.measure),
     "latency": Row(latency.measure),
     "inserts": Row(inserts.measure),
+    "together": Row(together.measure),
     "wal": Row(wal.measure),
     "idle": Row(idle.measure, is_interleaved=False),
     "snapshot": Row(snapshot.measure, is_interleaved=False),

@@ -9,6 +9,7 @@ FEW = 10_000
 INSERTED = 100_000
 SECONDS = 120.0
 MEASURED = 10_000
+MIB = 1024 * 1024
 RECORDED = "select coalesce(sum(count), 0) >= $1 from chimeway.tallies"
 SPAN = """
 select extract(epoch from max(d.finished_at) - min(a.started_at))::float8
@@ -26,8 +27,8 @@ async def measure(run: Run) -> None:
         await _fill(full, many)
         for _ in range(run.scale.backlog_rounds):
             async with run.database(run.ours, FEW) as dsn:
-                run.figures.add(ROW, f"{FEW:,} waiting", "deliveries/s", await _rate(run, dsn))
-            run.figures.add(ROW, f"{many:,} waiting", "deliveries/s", await _rate(run, full))
+                await _take(run, dsn, FEW)
+            await _take(run, full, many)
             run.figures.add_ratio(
                 ROW, "many / few", (ROW, f"{many:,} waiting"), (ROW, f"{FEW:,} waiting")
             )
@@ -41,16 +42,18 @@ async def _fill(dsn: str, count: int) -> None:
         await connection.execute("checkpoint")
 
 
-async def _rate(run: Run, dsn: str) -> float:
+async def _take(run: Run, dsn: str, waiting: int) -> None:
     async with connected(dsn) as connection:
         await connection.execute("truncate chimeway.delivery_attempts, chimeway.tallies")
-        async with daemon(dsn, {CHANNEL: SINK}, run.log):
+        async with daemon(dsn, {CHANNEL: SINK}, run.log) as child:
 
             async def has_done_them() -> bool:
                 return bool(await connection.fetchval(RECORDED, MEASURED))
 
             await until(has_done_them, SECONDS)
-        return await _first(connection)
+            resident = child.resident_bytes() / MIB
+        run.figures.add(ROW, f"{waiting:,} waiting, resident", "MiB", resident)
+        run.figures.add(ROW, f"{waiting:,} waiting", "deliveries/s", await _first(connection))
 
 
 async def _first(connection: Connection) -> float:

@@ -13,7 +13,7 @@ from chimewayd.log import Event
 T = TypeVar("T")
 
 FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 2.0
 
 log = structlog.get_logger()
 

@@ -33,6 +33,9 @@ FIRST_DOZE_SECONDS = 0.005
 LONGEST_DOZE_SECONDS = 0.1
 """Between looks while a transaction is under way that will not ring."""
 
+UNHEARD_PAUSE_SECONDS = 0.1
+"""Between looks at whether a heartbeat was answered, after none was for too long."""
+
 SHORTEST_DOZE_SECONDS = 0.002
 """What is due and not to be had is in another daemon's hands for this moment."""
 
@@ -94,6 +97,9 @@ async def _look(intake: Intake, *, arm: bool = False) -> int:
 
 
 async def _claim_once(intake: Intake, *, arm: bool) -> int:
+    # What could not begin would be given back, and claimed again, until we are heard.
+    while not intake.leases.is_heard(anyio.current_time()):  # noqa: ASYNC110 - time decides, too
+        await anyio.sleep(UNHEARD_PAUSE_SECONDS)
     if intake.may_hold_unheard:
         known = intake.leases.claim_ids
         say_unheard(await db.release_unheard(intake.session, intake.me, known, timedelta()))

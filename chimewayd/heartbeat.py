@@ -5,6 +5,7 @@ another daemon takes over.
 """
 
 from datetime import timedelta
+from functools import partial
 
 import anyio
 import structlog
@@ -36,11 +37,7 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
     suspects: set[int] = set()
     while True:
         await anyio.sleep(interval)
-        sent_at = anyio.current_time()
-        asked = leases.claim_ids
-        not_ours = set(
-            await outage.outlast(lambda: db.heartbeat(session, me, asked))  # noqa: B023 - awaited here
-        )
+        sent_at, asked, not_ours = await outage.outlast(partial(_beat, session, me, leases))
         leases.extend((claim_id for claim_id in asked if claim_id not in not_ours), sent_at)
         # A claim whose last record was on its way meanwhile is gone there and not yet here.
         lost = leases.drop(suspects & not_ours)
@@ -55,6 +52,14 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
                 lambda: db.release_unheard(session, me, leases.claim_ids, UNHEARD_AFTER)
             )
         )
+
+
+async def _beat(
+    session: Session, me: db.Identity, leases: Leases
+) -> tuple[float, list[int], set[int]]:
+    """Beat once; return when it was sent, the claims it named, and those that are not ours."""
+    sent_at, asked = anyio.current_time(), leases.claim_ids
+    return sent_at, asked, set(await db.heartbeat(session, me, asked))
 
 
 def say_unheard(deliveries: int) -> None:

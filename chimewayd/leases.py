@@ -63,8 +63,12 @@ class Leases:
 
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
         """Whether a call that may take `call_seconds` ends within the lease, and we are heard."""
-        silent_at = (self._heard_at or now) + SILENT_SECONDS - GATE_MARGIN_SECONDS
-        return now + call_seconds <= self._ends.get(claim_id, 0.0) and now <= silent_at
+        return now + call_seconds <= self._ends.get(claim_id, 0.0) and self.is_heard(now)
+
+    def is_heard(self, now: float) -> bool:
+        """Whether our last heartbeat is young enough for a call to begin."""
+        heard_at = now if self._heard_at is None else self._heard_at
+        return now <= heard_at + SILENT_SECONDS - GATE_MARGIN_SECONDS
 
     def doubt(self, until: float) -> None:
         """A claim was not answered: until then it may come into being without our hearing of it."""

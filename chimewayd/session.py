@@ -28,7 +28,7 @@ from chimewayd.errors import ConfigError, DatabaseUnavailable, Locked
 from chimewayd.pooled import is_pooled
 
 JOB_CHANNEL = "chimeway_jobs"
-"""The NOTIFY channel; sql/functions/ring.sql is its other end."""
+"""The NOTIFY channel; sql/functions/{ring,release,resume_channel}.sql are its other end."""
 
 PROBE_CHANNEL = "chimeway_probe"
 """On which daemons hear whether they would hear."""

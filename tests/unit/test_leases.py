@@ -37,6 +37,17 @@ def test_extended_lease_counts_from_when_the_heartbeat_was_sent() -> None:
     assert not leases.fits(1, now=115.5, call_seconds=0)
 
 
+def test_we_are_heard_before_the_first_claim_and_until_heartbeats_stay_out() -> None:
+    leases = Leases(60)
+    said = [leases.is_heard(now=1_000)]
+
+    leases.begin([], sent_at=1_000)
+    said += [leases.is_heard(now=1_015), leases.is_heard(now=1_015.5)]
+    leases.extend([], sent_at=1_020)
+
+    assert [*said, leases.is_heard(now=1_021)] == [True, True, False, True]
+
+
 def test_nothing_begins_when_we_were_almost_silent_for_too_long() -> None:
     leases = Leases(60)
     leases.begin(deliveries(1, claim_id=1), sent_at=100)

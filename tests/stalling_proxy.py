@@ -117,7 +117,8 @@ class Proxy:
     async def _pump(
         self, link: Link, source: StreamReader, sink: StreamWriter, loses: Flow
     ) -> None:
-        with suppress(OSError):
+        # uvloop says RuntimeError of a socket that was reset between its last read and this write.
+        with suppress(OSError, RuntimeError):
             while chunk := await source.read(CHUNK_BYTES):
                 if link.name is None and NAME in chunk:
                     self._learn_name(link, chunk)

@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-faults test-model bench check format clean
+.PHONY: help demo test test-long test-promises test-faults test-model bench check format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -20,6 +20,9 @@ test: .venv/installed-check ## every test against a real Postgres; ARGS="-k name
 
 test-long: .venv/installed-check ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m long $(ARGS)
+
+test-promises: .venv/installed-check ## hold each adapter to its promises, and print the table
+	$(BIN)/python -m pytest -q -p chimewayd.testing.table tests/adapters/promises $(ARGS)
 
 test-faults: .venv/installed-check ## break everything while deliveries flow, then count; LONG=1 takes hours
 	PYTHONPATH=tests $(BIN)/python -m faults $(if $(filter-out 0,$(LONG)),--long) $(ARGS)

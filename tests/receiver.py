@@ -5,7 +5,7 @@
         …insert a delivery for hooks.url + "/orders"…
         await hooks.wait_for(2)
 
-A path without a script answers 200. The last answer of a script repeats.
+A path without a script gets the default answer, 200. The last answer of a script repeats.
 """
 
 import asyncio
@@ -63,6 +63,8 @@ class Receiver:
         """Connections open at this moment."""
         self.connections_ever = 0
         """Connections opened since the start."""
+        self.default = Answer()
+        """What a path without a script answers."""
         self._scripts: dict[str, list[Answer]] = {}
         self._changed = anyio.Event()
 
@@ -105,7 +107,7 @@ class Receiver:
         self.requests.append(Received(request.method, request.path_qs, request.headers, body, at))
         self._announce()
         script = self._scripts.get(request.path, [])
-        answer = script.pop(0) if len(script) > 1 else script[0] if script else Answer()
+        answer = script.pop(0) if len(script) > 1 else script[0] if script else self.default
         if answer.fault is None:
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
         return await _fail(request, answer, answer.fault)
@@ -118,7 +120,7 @@ class Receiver:
 class _CountingServer(web.Server):
     def __init__(self, hooks: Receiver) -> None:
         # With cancellation a hanging answer ends when its client goes away.
-        super().__init__(hooks.answer, handler_cancellation=True)
+        super().__init__(hooks.answer, handler_cancellation=True, access_log=None)
         self._hooks = hooks
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:

@@ -5,13 +5,13 @@ running event loop; it is entered before the first delivery and left after the l
 
     Adapter(settings, timeout) ── async with ──▶ deliver(delivery) · deliver(delivery) · …
 
-What each adapter promises (tests/adapters/test_promises.py holds each to it):
+What each adapter promises (chimewayd/testing/promises.py holds each to it):
 
 * `deliver` makes at most one call to its provider and returns an `Outcome`; it raises nothing.
 * It answers within `timeout`, and says in `TimedOut.request_sent` whether the request had
   left: nobody else can know.
-* Cancelled, it leaves nothing behind: no socket, no process, no task.
-* What it puts into an outcome is bounded and holds no secret.
+* Cancelled, it leaves nothing behind: no socket, no process, no task, no thread.
+* What it puts into an outcome is bounded and holds no secret; nor does what it logs.
 * A repeat of a delivery carries the same idempotency key: the delivery's id.
 
 It knows its protocol and nothing of the queue: no database, no retry, no status.

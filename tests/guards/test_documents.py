@@ -21,10 +21,10 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 NAMES = (
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "sql/README.md", "CHANGELOG.md"),
-    *("tests/faults/README.md", "tests/model/README.md"),
+    *("tests/faults/README.md", "tests/model/README.md", "chimewayd/adapters/README.md"),
 )
 DOCUMENTS = [ROOT / name for name in NAMES]
-README, ARCHITECTURE, CONTRIBUTING, SQL_README, _, FAULTS, _ = DOCUMENTS
+README, ARCHITECTURE, CONTRIBUTING, SQL_README, _, FAULTS, _, _ = DOCUMENTS
 
 
 def section(document: Path, heading: str) -> str:

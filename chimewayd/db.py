@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from chimewayd.config import ChannelConfig
+from chimewayd.config_channel import ChannelConfig
 from chimewayd.models import Delivery, Ended, Lost, Report, Room, Verdict, kind_of
 from chimewayd.session import Session
 

@@ -18,7 +18,7 @@ from bench.environments import inherited
 from bench.processes import Child, ChildError
 from bench.recorded import Recorded
 from chimewayd import __version__, db, migrate
-from chimewayd.config import ChannelConfig
+from chimewayd.config_channel import ChannelConfig
 from chimewayd.session import Session
 
 CHANNEL = "bench"

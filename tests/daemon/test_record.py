@@ -15,7 +15,7 @@ from receiver import Receiver
 from running import WEBHOOK, eventually, running
 
 from chimewayd import db
-from chimewayd.config import ChannelConfig
+from chimewayd.config_channel import ChannelConfig
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import (

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from chimewayd.config import RetryPolicy, Settings
+from chimewayd.config import Settings
+from chimewayd.config_channel import RetryPolicy
 
 SECRET = "s3cret"
 

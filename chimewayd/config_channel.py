@@ -1,0 +1,119 @@
+"""The settings of one channel: its adapter, its limits, its policy."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from chimewayd.config_types import Number, OnUncertain, Whole
+from chimewayd.durations import Duration, render
+
+_SHORTEST_CALL = timedelta(milliseconds=100)
+_MILLISECOND = timedelta(milliseconds=1)
+_MONTH = timedelta(days=30)
+
+
+def _attempts_of_schedule(data: dict[str, Any]) -> int:
+    return len(data["schedule"]) + 1 if data["schedule"] else 5
+
+
+class RetryPolicy(BaseModel):
+    """When a failed delivery is tried again.
+
+    The default waits, before jitter, are 30 s, 4 min, 32 min and 4 h 16 min: five attempts
+    in about five hours.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    schedule: tuple[Annotated[Duration, Field(ge=_MILLISECOND, le=_MONTH)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=99,
+        description="Explicit waits instead of base, factor and cap; the last one repeats.",
+        json_schema_extra={
+            "allowed": 'a list of 1 to 99, as in ["30s", "5m"]',
+            "example": '["30s", "5m", "1h"]',
+        },
+    )
+    max_attempts: Whole = Field(
+        default_factory=_attempts_of_schedule,
+        ge=1,
+        le=100,
+        description="Attempts before a delivery is cancelled; one more than a given schedule.",
+        json_schema_extra={"default": "5"},
+    )
+    base: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="The wait after the first attempt.",
+    )
+    factor: Number = Field(
+        default=8.0,
+        ge=1,
+        le=100,
+        allow_inf_nan=False,
+        description="Each wait is this many times the last.",
+    )
+    cap: Duration = Field(
+        default=timedelta(hours=6),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="No wait is longer than this.",
+    )
+    jitter: Number = Field(
+        default=0.2,
+        ge=0,
+        le=0.9,
+        allow_inf_nan=False,
+        description="The share by which a wait is made longer or shorter at random.",
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        ge=timedelta(seconds=1),
+        le=timedelta(days=365),
+        description="No attempt is made this long after the delivery was due; unset: no limit.",
+        json_schema_extra={"example": '"1d"'},
+    )
+    retry_after_cap: Duration = Field(
+        default=timedelta(hours=24),
+        ge=_MILLISECOND,
+        le=_MONTH,
+        description="The longest Retry-After of a provider that is honoured.",
+    )
+
+    @model_validator(mode="after")
+    def _base_fits_under_cap(self) -> Self:
+        if self.base > self.cap:
+            waits = {"base": render(self.base), "cap": render(self.cap)}
+            raise PydanticCustomError("waits", "base ({base}) is longer than cap ({cap})", waits)
+        return self
+
+
+class ChannelConfig(BaseModel):
+    """One channel: which adapter, its settings, its policy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    adapter: str = Field(min_length=1, description="The adapter, by name or entry point.")
+    concurrency: Whole = Field(
+        default=10, ge=1, le=10_000, description="Calls of this channel at one time, in one daemon."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=15),
+        ge=_SHORTEST_CALL,
+        le=timedelta(hours=1),
+        description="The deadline of one call; at least 5s shorter than the lease.",
+    )
+    on_uncertain: OnUncertain = Field(
+        default=OnUncertain.RETRY,
+        description="What to do when a request was handed over and no answer came.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="The adapter's own settings; the adapter checks them."
+    )
+    retry: RetryPolicy = Field(
+        default=RetryPolicy(), description="When a failed delivery is tried again."
+    )

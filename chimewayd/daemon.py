@@ -9,19 +9,14 @@ Shutdown is closing the first stream: each stage ends when its input does.
 
 import gc
 import math
-import os
-import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
-from chimewayd.adapters.base import Adapter
+from chimewayd import db, failpoints
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
 from chimewayd.errors import ChimewaydError, DatabaseUnavailable
@@ -32,10 +27,13 @@ from chimewayd.log import Event
 from chimewayd.models import Delivery, Report
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
+from chimewayd.readiness import Readiness
 from chimewayd.record import Desk, record, release
 from chimewayd.run import Calls, Channel, run
-from chimewayd.session import Session, connect, describe_error
+from chimewayd.session import describe_error
+from chimewayd.signals import heed_overrun, heed_signals
 from chimewayd.slots import Slots
+from chimewayd.startup import Sessions, join, make_adapters
 from chimewayd.sweep import sweep
 
 COLLECT_AFTER_OBJECTS = 50_000
@@ -49,50 +47,6 @@ FLUSH_SECONDS = 5.0
 """How long the last outcomes may take to be recorded once every call has ended."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Readiness:
-    """Counts down to the moment when a delivery that is inserted now goes out."""
-
-    is_listening: bool = False
-    has_looked: bool = False
-    ready: anyio.Event = field(default_factory=anyio.Event)
-
-    def listening(self) -> None:
-        self.is_listening = True
-        self._settle()
-
-    def looked(self) -> None:
-        if not self.has_looked:
-            self.has_looked = True
-            self._settle()
-
-    def _settle(self) -> None:
-        if self.is_listening and self.has_looked and not self.ready.is_set():
-            log.info(Event.DAEMON_READY)
-            self.ready.set()
-
-
-@dataclass(frozen=True, slots=True)
-class Sessions:
-    """The database sessions of a daemon; see db.py for why there are several."""
-
-    claims: Session
-    records: Session
-    upkeep: Session
-
-
-def make_adapters(settings: Settings) -> dict[str, Adapter]:
-    """Make the adapter of each channel.
-
-    Raises:
-        ConfigError, ConfigErrors: a channel's adapter or one of its settings is wrong.
-    """
-    return {
-        name: adapters.make(name, channel.adapter, channel.settings, channel.timeout)
-        for name, channel in settings.channels.items()
-    }
 
 
 async def serve(settings: Settings) -> int:
@@ -109,7 +63,7 @@ async def serve(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
     async with AsyncExitStack() as stack:
-        sessions, me = await _connect(stack, settings)
+        sessions, me = await join(stack, settings)
         channels = {
             name: Channel(
                 await stack.enter_async_context(made[name]), channel.timeout.total_seconds()
@@ -141,40 +95,10 @@ async def _until_stopped(
 ) -> None:
     async with anyio.create_task_group() as everything:
         stop = anyio.Event()
-        await everything.start(_heed_signals, stop, everything.cancel_scope)
-        everything.start_soon(_heed_overrun, calls, stop)
+        await everything.start(heed_signals, stop, everything.cancel_scope)
+        everything.start_soon(heed_overrun, calls, stop)
         await _deliver(settings, sessions, me, calls, stop)
         everything.cancel_scope.cancel()
-
-
-async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.Identity]:
-    """Open the sessions, check the schema, and make ourselves and our channels known."""
-    url = settings.dsn.get_secret_value()
-    if dropped := dsn.parse(url, os.environ).dropped:
-        log.warning(Event.CONFIG_DROPPED_OPTION, setting="dsn", options=list(dropped))
-    connection = await connect(url)
-    try:
-        await migrate.check(connection)
-        if asked_for := os.environ.get(failpoints.VARIABLE):
-            failpoints.arm(asked_for, await connection.fetchval(failpoints.IS_TEST))
-    finally:
-        connection.terminate()
-    roles = ("claims", "records", "upkeep")
-    opened = [await stack.enter_async_context(Session(url, role)) for role in roles]
-    sessions = Sessions(*opened)
-    for name, channel in settings.channels.items():
-        await db.configure_channel(sessions.upkeep, name, channel)
-    names = tuple(sorted(settings.channels))
-    daemon_id = await db.register_daemon(sessions.upkeep, settings.name, __version__, names)
-    log.info(
-        Event.DAEMON_STARTED,
-        name=settings.name,
-        version=__version__,
-        database=dsn.describe(url),
-        channels=list(names),
-        concurrency=settings.concurrency,
-    )
-    return sessions, db.Identity(daemon_id, settings.name, __version__, names, settings.lease)
 
 
 def _in_hand(settings: Settings, channels: Mapping[str, Channel]) -> Calls:
@@ -246,22 +170,3 @@ async def _run(
     await run(claimed, calls, settings.shutdown_grace.total_seconds())
     # A database that is away must not keep us: what is not recorded now is rescued later.
     pipeline.deadline = anyio.current_time() + FLUSH_SECONDS
-
-
-async def _heed_signals(
-    stop: anyio.Event,
-    everything: anyio.CancelScope,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        task_status.started()
-        async for _ in received:
-            if stop.is_set():
-                everything.cancel()
-            stop.set()
-
-
-async def _heed_overrun(calls: Calls, stop: anyio.Event) -> None:
-    await calls.overrun.wait()
-    stop.set()

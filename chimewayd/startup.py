@@ -1,0 +1,69 @@
+"""What a daemon needs before its stages begin: adapters made, sessions open, itself made known.
+
+adapters ─▶ connect ─▶ schema right? ─▶ sessions ─▶ configure channels ─▶ register
+"""
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
+from chimewayd.adapters.base import Adapter
+from chimewayd.config import Settings
+from chimewayd.log import Event
+from chimewayd.session import Session, connect
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The database sessions of a daemon; see db.py for why there are several."""
+
+    claims: Session
+    records: Session
+    upkeep: Session
+
+
+def make_adapters(settings: Settings) -> dict[str, Adapter]:
+    """Make the adapter of each channel.
+
+    Raises:
+        ConfigError, ConfigErrors: a channel's adapter or one of its settings is wrong.
+    """
+    return {
+        name: adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+        for name, channel in settings.channels.items()
+    }
+
+
+async def join(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.Identity]:
+    """Open the sessions, check the schema, and make ourselves and our channels known."""
+    url = settings.dsn.get_secret_value()
+    if dropped := dsn.parse(url, os.environ).dropped:
+        log.warning(Event.CONFIG_DROPPED_OPTION, setting="dsn", options=list(dropped))
+    connection = await connect(url)
+    try:
+        await migrate.check(connection)
+        if asked_for := os.environ.get(failpoints.VARIABLE):
+            failpoints.arm(asked_for, await connection.fetchval(failpoints.IS_TEST))
+    finally:
+        connection.terminate()
+    roles = ("claims", "records", "upkeep")
+    opened = [await stack.enter_async_context(Session(url, role)) for role in roles]
+    sessions = Sessions(*opened)
+    for name, channel in settings.channels.items():
+        await db.configure_channel(sessions.upkeep, name, channel)
+    names = tuple(sorted(settings.channels))
+    daemon_id = await db.register_daemon(sessions.upkeep, settings.name, __version__, names)
+    log.info(
+        Event.DAEMON_STARTED,
+        name=settings.name,
+        version=__version__,
+        database=dsn.describe(url),
+        channels=list(names),
+        concurrency=settings.concurrency,
+    )
+    return sessions, db.Identity(daemon_id, settings.name, __version__, names, settings.lease)

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 from aiohttp import web
-from receiver import WAIT_SECONDS, Receiver
+
+from chimewayd.testing.receiver import WAIT_SECONDS, Receiver
 
 
 class Gate(Receiver):

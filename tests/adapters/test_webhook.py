@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from receiver import Answer, Receiver, receiver
 from standardwebhooks import Webhook
 
 from chimewayd.adapters import make
@@ -19,6 +18,7 @@ from chimewayd.models import (
     Temporary,
     Throttled,
 )
+from chimewayd.testing.receiver import Answer, Receiver, receiver
 
 pytestmark = pytest.mark.anyio
 

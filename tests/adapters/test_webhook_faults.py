@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from receiver import Answer, Fault, receiver
 
 from chimewayd.adapters import make
 from chimewayd.models import (
@@ -21,6 +20,7 @@ from chimewayd.models import (
     TimedOut,
     Uncertain,
 )
+from chimewayd.testing.receiver import Answer, Fault, receiver
 
 pytestmark = pytest.mark.anyio
 

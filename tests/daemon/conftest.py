@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from engine import Connection
 from gated import Gate, gated
-from receiver import Receiver, receiver
 from running import eventually
+
+from chimewayd.testing.receiver import Receiver, receiver
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from engine import Connection, check_invariants, insert, look
 from gated import Gate
 from loglines import lines, restored_logging, started
-from receiver import Receiver
 from running import WEBHOOK, eventually, running
 
 from chimewayd import sweep
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,10 @@ from uuid import UUID
 import anyio
 import pytest
 from engine import Connection, attempts_of, check_invariants, insert, look, operate
-from receiver import Receiver
 from running import WEBHOOK, running
 from standardwebhooks.webhooks import Webhook
+
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,9 @@ from signal import SIGKILL
 import pytest
 from commands import Ended, chimewayd
 from engine import Connection, attempts_of, check_invariants, insert
-from receiver import Receiver
 from running import WEBHOOK, running
+
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

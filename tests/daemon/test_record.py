@@ -11,7 +11,6 @@ import pytest
 from deliveries import PLENTY, delivery
 from engine import Connection, attempts_of, check_invariants, insert, look
 from loglines import restored_logging, started
-from receiver import Receiver
 from running import WEBHOOK, eventually, running
 
 from chimewayd import db
@@ -33,6 +32,7 @@ from chimewayd.outbox import Outbox
 from chimewayd.record import Desk, _paired, record
 from chimewayd.session import Session
 from chimewayd.slots import Slots
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

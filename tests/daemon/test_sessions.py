@@ -13,7 +13,6 @@ import databases
 import pytest
 from engine import Connection, check_invariants, insert
 from pooler import pooled
-from receiver import Receiver
 from running import WEBHOOK, Daemon, eventually, running
 from stalling_proxy import Flow, Proxy, proxied, with_hosts
 from standby import promote, standby_of
@@ -23,6 +22,7 @@ from chimewayd import session as session_module
 from chimewayd.dsn import Place, parse
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.session import Session
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

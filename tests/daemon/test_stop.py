@@ -7,8 +7,9 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 import pytest
 from engine import Connection, attempts_of, check_invariants, events_of, insert, look
 from gated import Gate
-from receiver import Receiver
 from running import WEBHOOK, eventually, running
+
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 from engine import Connection, check_invariants, insert, look
 from gated import gated
-from receiver import Receiver
 from running import WEBHOOK, eventually, running
+
+from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from http_provider import HttpProvider
-from receiver import Answer, Fault, receiver
 
 from chimewayd.models import Permanent, Succeeded, Temporary, Throttled, Uncertain
 from chimewayd.testing import CANARY, Provider, ProviderPromises
+from chimewayd.testing.http_provider import HttpProvider
+from chimewayd.testing.receiver import Answer, Fault, receiver
 
 
 class TestWebhook(ProviderPromises):

@@ -14,9 +14,8 @@ An answer is a status, or an `Answer` of the receiver where the body decides.
 
 from collections.abc import Callable, Mapping
 
-from receiver import Answer, Fault, Received, Receiver
-
-from chimewayd.testing import Provider
+from chimewayd.testing.provider import Provider
+from chimewayd.testing.receiver import Answer, Fault, Received, Receiver
 
 
 class HttpProvider(Provider):

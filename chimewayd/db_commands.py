@@ -41,6 +41,13 @@ select d.id, d.status
 from chimeway.deliveries as d
 where d.id = any ($1::uuid[]) and ($2::text is null or d.tenant_id = $2)
 """
+LIST_DELIVERIES = "select * from chimeway.list_deliveries($1, $2, $3, $4, $5, $6, $7, $8)"
+RECENT_ATTEMPTS = "select * from chimeway.recent_attempts($1, $2, $3, $4, $5, $6)"
+GROUP_FAILURES = """
+select f.channel, f.outcome, f.error_class, f.status_code, f.attempts as calls, f.deliveries,
+  f.given_up, f.newest_at, f.newest_delivery_id, f.newest_detail
+from chimeway.group_failures($1, $2, $3, $4) as f
+"""
 FIND_BY_IDEMPOTENCY_KEY = """
 select d.id
 from chimeway.deliveries as d
@@ -158,6 +165,46 @@ async def find_deliveries(
 ) -> list[tuple[UUID, bool]]:
     """Return the next page of the filters' matches, and whether status and `until` fit as well."""
     return await _pairs(connection, FIND_DELIVERIES, after, limit, *astuple(selection), statuses)
+
+
+async def list_deliveries(
+    connection: asyncpg.Connection, before: UUID | None, limit: int, selection: Selection
+) -> list[dict[str, Any]]:
+    """Return a page of what the filters match, newest first; `until` is not looked at."""
+    *filters, _until = astuple(selection)
+    rows = await connection.fetch(LIST_DELIVERIES, before, limit, *filters, timeout=BULK_TIMEOUT)
+    return [dict(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The filters of `chimeway.recent_attempts`, in its order; None: any."""
+
+    channel: str | None = None
+    failed_only: bool = False
+    recipient: str | None = None
+    tenant_id: str | None = None
+
+
+async def recent_attempts(
+    connection: asyncpg.Connection, since: datetime, limit: int, watched: Watched
+) -> list[dict[str, Any]]:
+    """Return the attempts that ended since then, newest first."""
+    rows = await connection.fetch(RECENT_ATTEMPTS, since, limit, *astuple(watched))
+    return [dict(row) for row in rows]
+
+
+async def group_failures(
+    connection: asyncpg.Connection,
+    since: datetime,
+    limit: int,
+    channel: str | None,
+    tenant_id: str | None,
+) -> list[dict[str, Any]]:
+    """Return one dict a kind of failure, the most frequent first."""
+    given = (since, limit, channel, tenant_id)
+    rows = await connection.fetch(GROUP_FAILURES, *given, timeout=BULK_TIMEOUT)
+    return [dict(row) for row in rows]
 
 
 async def look_up(

@@ -18,7 +18,18 @@ from typing import NoReturn
 import click
 
 from chimewayd import __version__
-from chimewayd.cli import demo, explain, migrate, operate, run, send, status
+from chimewayd.cli import (
+    demo,
+    explain,
+    failures,
+    listing,
+    migrate,
+    operate,
+    run,
+    send,
+    status,
+    tail,
+)
 from chimewayd.cli.failure import describe
 from chimewayd.cli.output import drop_stdout
 from chimewayd.cli.session import source_options
@@ -48,6 +59,14 @@ def chimewayd() -> None:
       chimewayd status                       what waits, and whether somebody serves it
 
     \b
+    In a bad night:
+      chimewayd status --watch               what waits where, and how quickly it gets less
+      chimewayd failures                     what goes wrong, by channel and error
+      chimewayd tail --failed                calls that fail, as they do
+      chimewayd list --status failed         which deliveries
+      chimewayd pause CHANNEL --reason WHY   send nothing more there
+
+    \b
     Settings, the strongest first: options, CHIMEWAYD_* variables (CHIMEWAYD_DSN),
     $CREDENTIALS_DIRECTORY, the configuration file. PGHOST, PGSERVICE and the like
     complete the DSN.
@@ -66,7 +85,8 @@ def chimewayd() -> None:
 
 for command in (
     *(run.command, migrate.command, demo.command),
-    *(send.command, explain.command, status.command, *operate.commands),
+    *(send.command, explain.command, status.command, tail.command),
+    *(failures.command, listing.command, *operate.commands),
 ):
     chimewayd.add_command(command)
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -36,7 +37,21 @@ def emit_json(document: Mapping[str, object]) -> None:
     import orjson
 
     option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0)
-    emit(orjson.dumps(document, option=option).decode())
+    emit(orjson.dumps(document, _plain, option).decode())
+
+
+def emit_json_line(document: Mapping[str, object]) -> None:
+    """Print one of many JSON documents, each on its line, also on a terminal."""
+    import orjson
+
+    emit(orjson.dumps(document, _plain, orjson.OPT_UTC_Z).decode())
+
+
+def _plain(value: object) -> str:
+    # asyncpg's ids are of a class of their own, which orjson does not take for UUIDs.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def drop_stdout() -> None:

@@ -51,7 +51,8 @@ def text(_: click.Context, __: click.Parameter, value: str | None) -> str | None
     return value
 
 
-def _since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | timedelta | None:
+def since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | timedelta | None:
+    """Read a moment, or how long ago it was."""
     if value is None:
         return None
     try:
@@ -93,7 +94,7 @@ def filter_options(command: Command) -> Command:
         click.option(
             "--since",
             metavar="TIME",
-            callback=_since,
+            callback=since,
             help="Those inserted since 2030-01-31T09:00Z, or within the last 2h.",
         ),
         click.option("--recipient", metavar="WHERE", callback=text, help="Those to a recipient."),

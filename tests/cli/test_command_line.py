@@ -24,6 +24,10 @@ ON_A_DATABASE = [
     ["send", "log", "me", "--payload", "{}"],
     ["explain", SOME_ID],
     ["status"],
+    ["status", "--watch"],
+    ["list"],
+    ["failures"],
+    ["tail"],
     ["cancel", SOME_ID, "--reason", "no longer wanted"],
     ["resume", "log"],
 ]
@@ -96,7 +100,7 @@ async def test_wrong_usage_is_2_and_says_where_help_is(arguments: list[str]) -> 
     assert "--help" in ended.stderr
 
 
-@pytest.mark.parametrize("arguments", ON_A_DATABASE[2:5], ids=" ".join)
+@pytest.mark.parametrize("arguments", ON_A_DATABASE[2:9], ids=" ".join)
 async def test_a_database_without_the_schema_is_78_and_says_to_migrate(
     arguments: list[str], empty_dsn: str
 ) -> None:

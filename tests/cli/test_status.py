@@ -1,8 +1,11 @@
 """`chimewayd status`: one line a channel, and what needs somebody stands out."""
 
+import json
+
 import engine
 import pytest
 from commands import chimewayd
+from watcher import watching
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +86,35 @@ async def test_the_document_has_stable_keys_and_the_numbers(
     assert (row["channel"], row["adapter"], row["served_by"]) == ("email", "sink", 1)
     assert (row["due"], row["succeeded"], row["cancelled"]) == (1, 1, 1)
     assert row["oldest_due_age_seconds"] >= 0
+
+
+async def test_watch_shows_how_many_ended_between_two_looks(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+
+    async with watching("--dsn", dsn, "status", "--watch", "--every", "0.2", "--json") as status:
+        first = json.loads(await status.line())
+        await engine.ended(connection, "succeeded")
+        while not (row := json.loads(await status.line())["channels"][0])["succeeded"]:
+            pass
+        exit_code = await status.interrupt()
+
+    assert first["channels"][0]["ended_per_second"] is None
+    assert row["ended_per_second"] > 0
+    assert set(row) == KEYS | {"ended_per_second"}
+    assert exit_code == 130
+
+
+async def test_watch_shows_one_table_below_the_other_where_there_is_no_terminal(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+
+    async with watching("--dsn", dsn, "status", "--watch", "--every", "0.2") as status:
+        lines = [await status.line() for _ in range(10)]
+
+    assert [line.split()[0] for line in (lines[2], lines[3], lines[7], lines[8])] == [
+        *("channel", "email", "channel", "email"),
+    ]
+    assert "ended/s" in lines[2]

@@ -36,6 +36,8 @@ SETTINGS = {
     "CHIMEWAYD_LOG_FORMAT": "json",
     "CHIMEWAYD_SHUTDOWN_GRACE": "1s",
     "CHIMEWAYD_CHANNELS__HOOKS__ADAPTER": "webhook",
+    # The receiver is on this machine, which a webhook may not call otherwise.
+    "CHIMEWAYD_CHANNELS__HOOKS__SETTINGS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
     "CHIMEWAYD_CHANNELS__HOOKS__RETRY__SCHEDULE": '["200ms", "400ms"]',
     "CHIMEWAYD_CHANNELS__HOOKS__RETRY__JITTER": "0",
 }

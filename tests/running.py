@@ -30,8 +30,12 @@ SHOWN_LINES = 30
 Line = dict[str, Any]
 T = TypeVar("T")
 
-WEBHOOK: dict[str, Any] = {"adapter": "webhook", "retry": {"schedule": ["50ms", "50ms"]}}
-"""A channel that gives up quickly: three attempts."""
+WEBHOOK: dict[str, Any] = {
+    "adapter": "webhook",
+    "settings": {"allow_networks": ["127.0.0.0/8"]},
+    "retry": {"schedule": ["50ms", "50ms"]},
+}
+"""A channel to receivers on this machine that gives up quickly: three attempts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,11 @@ It knows its protocol and nothing of the queue: no database, no retry, no status
 
 from datetime import timedelta
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, get_origin
 
-from pydantic import BaseModel, ConfigDict
+import orjson
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
 from chimewayd.models import Delivery, Outcome
 
@@ -30,6 +32,23 @@ class AdapterSettings(BaseModel):
     """Base of each adapter's own settings: unknown names are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_json(cls, values: dict[str, object]) -> dict[str, object]:
+        """Read lists and tables that an environment variable gave as JSON text."""
+        return {name: _read(cls.model_fields.get(name), value) for name, value in values.items()}
+
+
+def _read(field: FieldInfo | None, value: object) -> object:
+    if field is None or not isinstance(value, str):
+        return value
+    if get_origin(field.annotation) not in (dict, frozenset, list, set, tuple):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value  # refused a moment later, by name, as what it is
 
 
 class Adapter(Protocol):

@@ -20,6 +20,8 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 WAIT_SECONDS = 10.0
+HERE: Mapping[str, object] = {"allow_networks": ["127.0.0.0/8", "::1/128"]}
+"""The setting without which no adapter calls a receiver on this machine."""
 
 
 class Fault(StrEnum):

@@ -10,6 +10,7 @@ import chimewayd.adapters
 from chimewayd.adapters import BUILT_IN, GROUP, load, make
 from chimewayd.adapters.base import AdapterSettings, HoldsNothing
 from chimewayd.adapters.sink import SinkAdapter
+from chimewayd.adapters.webhook import WebhookSettings
 from chimewayd.errors import ConfigError, ConfigErrors
 from chimewayd.models import Delivery, Outcome, Succeeded
 
@@ -129,3 +130,12 @@ def test_all_wrong_settings_are_told_at_once() -> None:
         "methd",
         "headers",
     }
+
+
+def test_lists_and_tables_may_come_as_json_text_as_from_an_environment_variable() -> None:
+    settings = WebhookSettings.model_validate(
+        {"allow_networks": '["10.0.0.0/8"]', "headers": '{"X-A": "[1]"}', "secret": None}
+    )
+
+    assert [str(network) for network in settings.allow_networks] == ["10.0.0.0/8"]
+    assert settings.headers["X-A"].get_secret_value() == "[1]"

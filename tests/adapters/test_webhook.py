@@ -18,7 +18,7 @@ from chimewayd.models import (
     Temporary,
     Throttled,
 )
-from chimewayd.testing.receiver import Answer, Receiver, receiver
+from chimewayd.testing.receiver import HERE, Answer, Receiver, receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def attempt(
     within: timedelta = LONG,
     payload_json: str = "{}",
 ) -> Outcome:
-    async with make("hooks", "webhook", settings or {}, within) as adapter:
+    async with make("hooks", "webhook", {**HERE, **(settings or {})}, within) as adapter:
         return await adapter.deliver(delivery._replace(recipient=url, payload_json=payload_json))
 
 
@@ -141,7 +141,7 @@ async def test_redirect_is_not_followed(delivery: Delivery) -> None:
 
 
 async def test_connection_is_kept_for_the_next_delivery(delivery: Delivery) -> None:
-    adapter = make("hooks", "webhook", {}, LONG)
+    adapter = make("hooks", "webhook", HERE, LONG)
 
     async with receiver() as hooks, adapter:
         hooks.script("/", Answer(body=b"thanks"))
@@ -181,7 +181,7 @@ async def test_compressed_answer_is_not_unpacked(delivery: Delivery) -> None:
 
 
 async def test_cookies_are_not_kept(delivery: Delivery) -> None:
-    adapter = make("hooks", "webhook", {}, LONG)
+    adapter = make("hooks", "webhook", HERE, LONG)
 
     async with receiver() as hooks, adapter:
         hooks.script("/", Answer(headers={"Set-Cookie": "a=b"}))

@@ -20,7 +20,7 @@ from chimewayd.models import (
     TimedOut,
     Uncertain,
 )
-from chimewayd.testing.receiver import Answer, Fault, receiver
+from chimewayd.testing.receiver import HERE, Answer, Fault, receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def attempt(
     within: timedelta = LONG,
     payload_json: str = "{}",
 ) -> Outcome:
-    async with make("hooks", "webhook", settings or {}, within) as adapter:
+    async with make("hooks", "webhook", {**HERE, **(settings or {})}, within) as adapter:
         return await adapter.deliver(delivery._replace(recipient=url, payload_json=payload_json))
 
 
@@ -164,7 +164,7 @@ async def test_status_line_decides_even_if_the_body_fails(
 
 
 async def test_put_is_not_repeated_on_a_broken_kept_alive_connection(delivery: Delivery) -> None:
-    adapter = make("hooks", "webhook", {"method": "PUT"}, LONG)
+    adapter = make("hooks", "webhook", {**HERE, "method": "PUT"}, LONG)
 
     async with receiver() as hooks, adapter:
         hooks.script("/", 200, Answer(fault=Fault.CLOSE_BEFORE_ANSWER))

@@ -41,6 +41,11 @@ def test_several_keys_give_several_signatures() -> None:
         ({"headers": "c4nary"}, "headers"),
         ({"method": "c4nary"}, "method"),
         ({"connect_timeout": "0s"}, "connect_timeout"),
+        ({"allow_networks": ["10.0.0.1/8"]}, "allow_networks.0"),
+        ({"allow_networks": ["c4nary"]}, "allow_networks.0"),
+        ({"allow_networks": ["0.0.0.0/0"]}, "allow_networks"),
+        ({"allow_networks": ["93.184.215.14/32"]}, "allow_networks"),
+        ({"allow_networks": ["::/0"]}, "allow_networks"),
         ({"permanent_statuses": [200]}, "permanent_statuses.0"),
     ],
 )

@@ -11,12 +11,12 @@ from engine import Connection, attempts_of, check_invariants, insert, look, oper
 from running import WEBHOOK, running
 from standardwebhooks.webhooks import Webhook
 
-from chimewayd.testing.receiver import Receiver
+from chimewayd.testing.receiver import HERE, Receiver
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLSw6Qz1vT0dXc8k="
-SIGNED = WEBHOOK | {"settings": {"secret": SECRET}}
+SIGNED = WEBHOOK | {"settings": {**HERE, "secret": SECRET}}
 PSQL = shutil.which("psql")
 
 

@@ -37,7 +37,7 @@ HOOKS: Mapping[str, Any] = {
     "timeout": "1s",
     "concurrency": CONCURRENCY,
     "retry": RETRY,
-    "settings": {"connect_timeout": "1s"},
+    "settings": {"connect_timeout": "1s", "allow_networks": ["127.0.0.0/8"]},
 }
 CHANNELS: Channels = {
     "hooks": HOOKS,

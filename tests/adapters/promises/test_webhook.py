@@ -7,7 +7,7 @@ import pytest
 from chimewayd.models import Permanent, Succeeded, Temporary, Throttled, Uncertain
 from chimewayd.testing import CANARY, Provider, ProviderPromises
 from chimewayd.testing.http_provider import HttpProvider
-from chimewayd.testing.receiver import Answer, Fault, receiver
+from chimewayd.testing.receiver import HERE, Answer, Fault, receiver
 
 
 class TestWebhook(ProviderPromises):
@@ -29,7 +29,7 @@ class TestWebhook(ProviderPromises):
         async with receiver() as hooks:
             yield HttpProvider(
                 hooks,
-                settings={"headers": {"Authorization": f"Bearer {CANARY}"}},
+                settings={**HERE, "headers": {"Authorization": f"Bearer {CANARY}"}},
                 recipient=f"{hooks.url}/?token={CANARY}",
                 key_of=lambda request: request.headers["webhook-id"],
             )

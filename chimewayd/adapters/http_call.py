@@ -1,0 +1,152 @@
+"""Make one HTTP request over a guarded session: an answer, or the outcome of having none.
+
+connect ──▶ request sent ──▶ status line ──▶ excerpt of the body
+   │             │                │                  │
+temporary    uncertain       an Answer          only evidence
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace, TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+from yarl import URL
+
+from chimewayd.adapters.address_guard import DestinationDenied
+from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
+from chimewayd.adapters.http_session import ConnectionLost, HttpSettings, open_session
+from chimewayd.models import Outcome, Permanent, Temporary, TimedOut, Uncertain
+
+
+class Answer(NamedTuple):
+    """What a receiver answered; `body` is its beginning, at most `READ_LIMIT_BYTES`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one request has come."""
+
+    request_sent: bool = False
+
+
+class HttpAdapter:
+    """Base of the adapters that speak HTTP: holds a session between entering and leaving."""
+
+    _session: aiohttp.ClientSession
+
+    def __init__(self, settings: HttpSettings, timeout: timedelta) -> None:
+        self._http_settings = settings
+        self._timeout = timeout
+
+    async def __aenter__(self) -> Self:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_mark_sent)
+        self._session = open_session(self._http_settings, self._timeout, tracing)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def call(
+        self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
+    ) -> Answer | Outcome:
+        """Make one request and return its answer, or how it ended without one."""
+        progress = _Progress()
+        try:
+            return await self._request(method, url, body, headers, progress)
+        except TimeoutError:
+            missing = "no answer" if progress.request_sent else "no connection"
+            return TimedOut(
+                detail=f"{_host(url)}: {missing} in time", request_sent=progress.request_sent
+            )
+        except ValueError:
+            # The resolver and the client know more bad host names than we do.
+            return Permanent(detail="recipient is not a valid URL")
+        except (aiohttp.ClientError, OSError) as error:
+            if denied := _denied(error):
+                return Permanent(
+                    detail=f"destination_denied: {_host(url)}: {denied}; "
+                    "the channel's setting allow_networks can allow it"
+                )
+            detail = f"{_host(url)}: {_reason(error)}"
+            return Uncertain(detail=detail) if progress.request_sent else Temporary(detail=detail)
+
+    async def _request(
+        self, method: str, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress
+    ) -> Answer:
+        response = await self._session.request(
+            method,
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        )
+        try:
+            return Answer(response.status, response.headers, await _read(response))
+        finally:
+            # Not `async with`: it would wait for a body that the receiver did not want to read.
+            # A connection whose answer was read to its end has gone back to the pool before.
+            response.close()
+
+
+async def _mark_sent(
+    session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp calls it with three arguments
+    context: SimpleNamespace,
+    parameters: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001 - as above
+) -> None:
+    context.trace_request_ctx.request_sent = True
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body's beginning; a body that fails or hangs ends it, for the status has decided."""
+    said = bytearray()
+    try:
+        while len(said) < READ_LIMIT_BYTES:
+            chunk = await response.content.read(READ_LIMIT_BYTES - len(said))
+            if not chunk:
+                break
+            said += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass
+    return bytes(said)
+
+
+def _host(url: URL) -> str:
+    return clean(url.authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
+
+
+def _denied(error: Exception) -> DestinationDenied | None:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    return cause if isinstance(cause, DestinationDenied) else None
+
+
+def _reason(error: Exception) -> str:
+    """Name a network error in our own words: aiohttp's hold the URL with its query."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            reason = "the host name does not resolve"
+        case aiohttp.ClientConnectorCertificateError():
+            reason = "the certificate was refused"
+        case aiohttp.ClientSSLError():
+            reason = "the TLS handshake failed"
+        case aiohttp.ClientConnectorError():
+            reason = f"cannot connect: {error.os_error.strerror or 'no reason given'}"
+        case ConnectionLost():
+            reason = "the connection was lost before an answer came"
+        case aiohttp.ClientResponseError():
+            reason = "the answer is not valid HTTP"
+        case _:
+            reason = f"the request failed: {type(error).__name__}"
+    return reason

@@ -1,6 +1,6 @@
 """The suite of promises: chimewayd/adapters/base.py as tests, for whatever adapter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from chimewayd.models import Delivery, Outcome, Succeeded, TimedOut
 from chimewayd.testing.belongings import Belongings, left_since
 from chimewayd.testing.provider import (
     CANARY,
+    PROMISE,
     Promise,
     Provider,
     Target,
@@ -75,7 +76,7 @@ class AdapterPromises:
         assert isinstance(outcome, Outcome)
 
     @shows(Promise.RAISES_NOTHING)
-    @pytest.mark.parametrize("recipient", ANY_TEXT, ids=ascii)
+    @pytest.mark.parametrize("recipient", ANY_TEXT, ids=lambda text: ascii(text[:20]))
     async def test_no_recipient_raises_anything(
         self, provider: Target, delivery: Delivery, recipient: str
     ) -> None:
@@ -90,8 +91,16 @@ class ProviderPromises(AdapterPromises):
 
     answers: ClassVar[Sequence[tuple[Any, type[Outcome]]]]
     """What the provider can answer, and what each answer means for the delivery."""
+    cannot: ClassVar[Mapping[Promise, str]] = {}
+    """Promises that no adapter of this kind could keep, and why not; the table repeats it."""
     keeps_response: ClassVar[bool] = True
     """False only where a library between hides what the provider said."""
+
+    @pytest.fixture(autouse=True)
+    def _can_be_promised(self, request: pytest.FixtureRequest) -> None:
+        promise: Promise | None = getattr(request.function, PROMISE, None)
+        if promise and (excuse := self.cannot.get(promise)):
+            pytest.skip(excuse)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one test of each answer."""
@@ -122,9 +131,8 @@ class ProviderPromises(AdapterPromises):
         provider.say("not now")
 
         async with self.adapter(provider) as adapter:
-            outcome = await adapter.deliver(delivery)
+            await adapter.deliver(delivery)
 
-        assert not isinstance(outcome, Succeeded)
         assert len(provider.keys()) == 1
 
     @shows(Promise.SAME_KEY)
@@ -135,9 +143,8 @@ class ProviderPromises(AdapterPromises):
             await adapter.deliver(delivery)
             await adapter.deliver(delivery._replace(attempt_number=2, claim_id=8))
 
-        first, repeat = provider.keys()
-        assert str(delivery.delivery_id) in first
-        assert repeat == first
+        (key,) = set(provider.keys())
+        assert str(delivery.delivery_id) in key
 
     @shows(Promise.DEADLINE)
     async def test_hanging_provider_is_a_timeout_after_the_request(

@@ -12,6 +12,9 @@ from chimewayd.models import Delivery
 CANARY = "c4nary-in-the-coal-mine"
 """Stands wherever your adapter takes a secret; the suite looks where it comes up again."""
 
+PROMISE = "promise"
+"""The attribute of a test that tells what it shows."""
+
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
@@ -36,7 +39,7 @@ def shows(promise: Promise) -> Callable[[Test], Test]:
     """Mark a test of the suite with what it shows."""
 
     def mark(test: Test) -> Test:
-        test.promise = promise  # type: ignore[attr-defined] # functions take attributes
+        setattr(test, PROMISE, promise)
         return test
 
     return mark

@@ -8,25 +8,33 @@ from collections.abc import Mapping
 
 import pytest
 
-from chimewayd.testing.provider import Promise
+from chimewayd.testing.provider import PROMISE, Promise
 
 SHOWN = "chimewayd promise"
 
+Results = Mapping[str, Mapping[str, Counter[str]]]
+"""Of each adapter and promise, how many tests had which outcome."""
+
 _results: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+_excuses: dict[tuple[str, str], str] = {}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note of each test what it shows, and of which adapter."""
-    promise = getattr(getattr(item, "function", None), "promise", None)
-    kind = getattr(getattr(item, "cls", None), "kind", None)
-    if promise is not None and kind is not None:
-        item.user_properties.append((SHOWN, f"{kind}\n{promise}"))
+    if not isinstance(item, pytest.Function) or item.cls is None:
+        return
+    promise, kind = getattr(item.function, PROMISE, None), getattr(item.cls, "kind", None)
+    if promise is None or kind is None:
+        return
+    item.user_properties.append((SHOWN, f"{kind}\n{promise}"))
+    if excuse := getattr(item.cls, "cannot", {}).get(promise):
+        _excuses[kind, promise] = excuse
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Count the test; one that failed in its set-up or clean-up has failed."""
     for name, value in report.user_properties:
-        if name == SHOWN and (report.when == "call" or report.failed):
+        if name == SHOWN and (report.when == "call" or not report.passed):
             kind, _, promise = str(value).partition("\n")
             _results[kind][promise][report.outcome] += 1
 
@@ -37,9 +45,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("promises")
         for line in table(_results):
             terminalreporter.write_line(line)
+        for (kind, promise), excuse in sorted(_excuses.items()):
+            terminalreporter.write_line(f"{kind} cannot promise {promise!r}: {excuse}")
 
 
-def table(results: Mapping[str, Mapping[str, Counter[str]]]) -> list[str]:
+def table(results: Results) -> list[str]:
     """Lay the results out, one line an adapter."""
     rows = [["adapter", *Promise]]
     rows += [
@@ -57,5 +67,5 @@ def _cell(outcomes: Counter[str]) -> str:
     if outcomes["failed"]:
         return f"FAILED {outcomes['failed']}"
     if not outcomes["passed"]:
-        return "not run" if outcomes["skipped"] else "-"
+        return "cannot" if outcomes["skipped"] else "-"
     return f"✓ {outcomes['passed']}"

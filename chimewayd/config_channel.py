@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from chimewayd.config_types import Number, OnUncertain, Whole
+from chimewayd.config_types import RATE_FORM, ChannelRate, Number, OnUncertain, Whole
 from chimewayd.durations import Duration, render
 
 _SHORTEST_CALL = timedelta(milliseconds=100)
@@ -101,6 +101,18 @@ class ChannelConfig(BaseModel):
     concurrency: Whole = Field(
         default=10, ge=1, le=10_000, description="Calls of this channel at one time, in one daemon."
     )
+    rate: ChannelRate | None = Field(
+        default=None,
+        description="Calls that all daemons together may begin in a time; unset: no limit.",
+        json_schema_extra={"allowed": RATE_FORM, "example": '"100/min"'},
+    )
+    rate_burst: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Calls that may begin at once after a rest; unset: those of one second.",
+        json_schema_extra={"example": "1"},
+    )
     timeout: Duration = Field(
         default=timedelta(seconds=15),
         ge=_SHORTEST_CALL,
@@ -117,3 +129,10 @@ class ChannelConfig(BaseModel):
     retry: RetryPolicy = Field(
         default=RetryPolicy(), description="When a failed delivery is tried again."
     )
+
+    @property
+    def burst(self) -> int:
+        """Calls that may begin at once, where there is a rate."""
+        if self.rate is None or self.rate_burst is not None:
+            return self.rate_burst or 1
+        return max(timedelta(seconds=1) // self.rate.gap, 1)

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from chimewayd.config import Settings
 from chimewayd.config_errors import allowed, plain_type
+from chimewayd.config_types import Rate
 from chimewayd.durations import UNITS, render
 
 CHANNEL = "NAME"
@@ -23,6 +24,7 @@ _KINDS = {
     str: "text",
     timedelta: "duration",
     SecretStr: "text, secret",
+    Rate: "rate",
 }
 _HEADER = """\
 # The settings of chimewayd. What is commented out shows the default; where the text says

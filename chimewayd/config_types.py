@@ -1,10 +1,15 @@
 """The types of the settings that are more than a number or a text."""
 
+import re
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from chimewayd.durations import parse
 
 
 def _refuse_bool(value: object) -> object:
@@ -40,3 +45,53 @@ class OnUncertain(StrEnum):
 
     RETRY = "retry"
     HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many calls in such a time."""
+
+    calls: int
+    per: timedelta
+
+    @property
+    def gap(self) -> timedelta:
+        """What one call takes up of the time."""
+        return self.per / self.calls
+
+
+RATE_FORM = 'calls per s, min, h, d or a duration, as in "100/min" or "5/10s"; at most 10000/s'
+_RATE = re.compile(r"(\d{1,7})\s*/\s*(\S.*)", re.ASCII)
+_TIMES = {
+    word: timedelta(seconds=seconds)
+    for words, seconds in (
+        ("s sec second", 1),
+        ("m min minute", 60),
+        ("h hour", 3600),
+        ("d day", 86400),
+    )
+    for word in words.split()
+}
+_SHORTEST_GAP = timedelta(microseconds=100)
+_LONGEST_TIME = timedelta(days=30)
+
+
+def _read_rate(value: object) -> object:
+    if isinstance(value, Rate):
+        return value
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError("rate", "is no rate")
+    try:
+        per = _TIMES.get(match[2]) or parse(match[2])
+    except ValueError:
+        raise PydanticCustomError(
+            "rate", "is no rate: what stands behind the slash is no time"
+        ) from None
+    calls = int(match[1])
+    if calls < 1 or not calls * _SHORTEST_GAP <= per <= _LONGEST_TIME:
+        raise PydanticCustomError("rate", "is no rate from 1 call in 30d to 10000 calls in 1s")
+    return Rate(calls, per)
+
+
+ChannelRate = Annotated[Rate, BeforeValidator(_read_rate)]

@@ -103,9 +103,10 @@ async def _until_stopped(
 
 def _in_hand(settings: Settings, channels: Mapping[str, Channel]) -> Calls:
     limits = {name: channel.concurrency for name, channel in settings.channels.items()}
+    rated = [name for name, channel in settings.channels.items() if channel.rate]
     return Calls(
         channels=channels,
-        slots=Slots(settings.concurrency, limits, settings.payload_budget_mib * MIB),
+        slots=Slots(settings.concurrency, limits, settings.payload_budget_mib * MIB, rated),
         leases=Leases(settings.lease.total_seconds()),
         reports=Outbox[Report](),
         unsent=Outbox[Delivery](),

@@ -25,7 +25,10 @@ EXPIRE = "select * from chimeway.expire(chimeway.clock() - $1::interval, $2)"
 HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
 REGISTER = "select chimeway.register_daemon($1, $2, $3)"
 FORGET = "select chimeway.forget_daemons($1, $2)"
-CONFIGURE = "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+CONFIGURE = (
+    "select chimeway.configure_channel("
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+)
 NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1, $2)"
 UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
@@ -51,12 +54,13 @@ async def register_daemon(
 
 
 async def configure_channel(session: Session, name: str, channel: ChannelConfig) -> None:
-    retry = channel.retry
+    retry, rate = channel.retry, channel.rate
     await session.fetch(
         CONFIGURE,
         *(name, channel.adapter, retry.max_attempts, retry.base, retry.factor, retry.cap),
         *(retry.jitter, None if retry.schedule is None else list(retry.schedule)),
-        *(retry.retry_after_cap, retry.max_age, channel.on_uncertain),
+        *(retry.retry_after_cap, retry.max_age, channel.on_uncertain, None),
+        *((rate.calls, rate.per, channel.burst) if rate else (None, None, None)),
     )
 
 

@@ -6,8 +6,9 @@
 
 A channel runs at most its own limit, all channels together at most `concurrency`. As many again
 may wait, so that a call that ends finds the next one here, and as many again may be on their way
-to the database. More room is given only when outcomes are recorded: nothing piles up behind a
-slow database.
+to the database. Nothing waits on a channel with a rate: its calls are counted when they are
+claimed, and those that wait would all begin at once when they may. More room is given only when
+outcomes are recorded: nothing piles up behind a slow database.
 
 Payloads in hand have a budget, too. What a claim will bring is not known before: it asks for no
 more than fits if payloads are as large as in the claim before, and for at least one.
@@ -16,7 +17,7 @@ Plain functions that decide; whoever calls them does the waiting.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from sys import getsizeof
 
 import anyio
@@ -33,8 +34,9 @@ LARGEST_BYTES = 256 * 1024
 class Load:
     """Deliveries in hand against a limit of calls at one time."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, waits: bool = True) -> None:
         self.limit = limit
+        self._may_be_open = 2 * limit if waits else limit
         self.running = 0
         self.open = 0
         """In hand, and the call has not ended."""
@@ -43,7 +45,7 @@ class Load:
     @property
     def room(self) -> int:
         """How many more may be claimed."""
-        return min(2 * self.limit - self.open, 3 * self.limit - self.in_hand)
+        return min(self._may_be_open - self.open, 3 * self.limit - self.in_hand)
 
     @property
     def is_low(self) -> bool:
@@ -71,8 +73,8 @@ class Load:
 class Lane(Load):
     """One channel's deliveries in hand."""
 
-    def __init__(self, channel: str, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, channel: str, limit: int, *, waits: bool = True) -> None:
+        super().__init__(limit, waits=waits)
         self.channel = channel
         self.waiting: deque[Delivery] = deque()
 
@@ -85,7 +87,11 @@ class Slots:
     """Counts what is in hand and says what may be claimed and started next."""
 
     def __init__(
-        self, concurrency: int, limits: Mapping[str, int], payload_budget_bytes: int
+        self,
+        concurrency: int,
+        limits: Mapping[str, int],
+        payload_budget_bytes: int,
+        rated: Collection[str] = (),
     ) -> None:
         self.concurrency = concurrency
         self.payload_bytes = 0
@@ -94,7 +100,10 @@ class Slots:
         self._suspects = 0
         self.waiting = 0
         self._all = Load(concurrency)
-        self._lanes = {name: Lane(name, min(limit, concurrency)) for name, limit in limits.items()}
+        self._lanes = {
+            name: Lane(name, min(limit, concurrency), waits=name not in rated)
+            for name, limit in limits.items()
+        }
         self._turns = deque(self._lanes.values())
         self._freed = anyio.Event()
         self._when_room: Callable[[], None] = lambda: None

@@ -31,6 +31,10 @@ POLICY: dict[str, Any] = {
     "retry_after_cap": timedelta(hours=24),
     "max_age": None,
     "on_uncertain": "retry",
+    "fallback": None,
+    "rate_calls": None,
+    "rate_per": None,
+    "rate_burst": None,
 }
 """A channel whose waits are exact: 30 s, 60 s, 120 s …"""
 
@@ -42,11 +46,8 @@ T = TypeVar("T")
 async def configure(connection: Connection, name: str = "email", **policy: Any) -> None:
     """Write a channel's policy: POLICY but for what is given."""
     values = (POLICY | policy).values()
-    await connection.execute(
-        "select chimeway.configure_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        name,
-        *values,
-    )
+    places = ", ".join(f"${n}" for n in range(1, len(values) + 2))
+    await connection.execute(f"select chimeway.configure_channel({places})", name, *values)
 
 
 async def insert(connection: Connection, **columns: Any) -> UUID:

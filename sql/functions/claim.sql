@@ -48,6 +48,8 @@ declare
   v_floors jsonb;
   v_is_full boolean;
   v_levels jsonb;
+  v_slots integer[] := p_slots;
+  v_is_limited boolean;
   v_turn constant integer := coalesce(nullif(current_setting('chimeway.turn', true), ''), '0');
   -- Neither a flood of inserts nor one of retries may keep the other from its turn.
   v_starts_with_later constant boolean := v_turn = 3;
@@ -74,9 +76,17 @@ begin
     perform set_config('chimeway.is_expecting', 'true', false);
   end if;
 
+  v_is_limited := exists (
+    select from chimeway.rates as r where r.channel = any (p_channels)
+    union all
+    select from chimeway.breakers as b where b.channel = any (p_channels));
+  if v_is_limited then
+    v_slots := chimeway.grant_slots(p_channels, p_slots, v_now);
+  end if;
+
   with recursive served as materialized (
     select w.channel, w.slots, w.turn
-    from unnest(p_channels, p_slots) with ordinality as w (channel, slots, turn)
+    from unnest(p_channels, v_slots) with ordinality as w (channel, slots, turn)
     join chimeway.channels as c on c.name = w.channel and c.paused_at is null
   ),
   suspect as materialized (
@@ -265,6 +275,10 @@ begin
   from judged as j
   where j.status = 'dispatched'
   order by j.priority, j.position;
+
+  if v_is_limited then
+    perform chimeway.spend_slots(v_claim_id, v_ids, v_now);
+  end if;
 end
 $$;
 
@@ -272,7 +286,8 @@ comment on function chimeway.claim(bigint, text, text[], integer[], integer, int
   'Claims due deliveries under one lease: pending, failed -> dispatched, attempt_count + 1. At most '
   'p_slots[i] of p_channels[i] and p_limit in all, by priority, due time and order of insertion (one '
   'claim in four takes what fell due later before what was due at once); '
-  'channels that are paused or not configured are passed over. Judges policy too: expired -> '
+  'channels that are paused or not configured are passed over, and no more is taken than their '
+  'rates and breakers allow. Judges policy too: expired -> '
   'cancelled, refused -> suppressed, without a call; those are not returned. Of deliveries that were '
   'lost twice it takes one, and only if p_takes_suspect. p_arm arms the '
   'doorbell first. What a late commit puts before the session''s floors is seen by the next full '

@@ -9,7 +9,11 @@ create or replace function chimeway.configure_channel(
   p_backoff_schedule interval[],
   p_retry_after_cap interval,
   p_max_age interval,
-  p_on_uncertain text
+  p_on_uncertain text,
+  p_fallback text,
+  p_rate_calls integer,
+  p_rate_per interval,
+  p_rate_burst integer
 )
 returns void
 language plpgsql
@@ -20,10 +24,11 @@ as $$
 begin
   insert into chimeway.channels as c
     (name, adapter, enabled, max_attempts, backoff_base, backoff_factor, backoff_cap,
-     backoff_jitter, backoff_schedule, retry_after_cap, max_age, on_uncertain, configured_at)
+     backoff_jitter, backoff_schedule, retry_after_cap, max_age, on_uncertain, fallback,
+     configured_at)
   values (p_name, p_adapter, true, p_max_attempts, p_backoff_base, p_backoff_factor, p_backoff_cap,
     p_backoff_jitter, p_backoff_schedule, p_retry_after_cap, p_max_age, p_on_uncertain,
-    chimeway.clock())
+    p_fallback, chimeway.clock())
   on conflict (name) do update set
     adapter = excluded.adapter,
     max_attempts = excluded.max_attempts,
@@ -35,16 +40,27 @@ begin
     retry_after_cap = excluded.retry_after_cap,
     max_age = excluded.max_age,
     on_uncertain = excluded.on_uncertain,
+    fallback = excluded.fallback,
     configured_at = excluded.configured_at;
+
+  -- What was called so far counts against a new rate, too.
+  insert into chimeway.rates as r (channel, calls, per, burst)
+  select p_name, p_rate_calls, p_rate_per, p_rate_burst
+  where p_rate_calls is not null
+  on conflict (channel) do update set
+    calls = excluded.calls,
+    per = excluded.per,
+    burst = excluded.burst;
+  delete from chimeway.rates as r where r.channel = p_name and p_rate_calls is null;
 end
 $$;
 
 comment on function chimeway.configure_channel(
   text, text, integer, interval, double precision, interval, double precision, interval[],
-  interval, interval, text) is
+  interval, interval, text, text, integer, interval, integer) is
   'Writes a channel''s policy from a daemon''s configuration. Whether it is enabled or paused '
-  'belongs to operators and stays.';
+  'belongs to operators and stays. p_fallback and p_rate_calls null: none.';
 
 revoke all on function chimeway.configure_channel(
   text, text, integer, interval, double precision, interval, double precision, interval[],
-  interval, interval, text) from public;
+  interval, interval, text, text, integer, interval, integer) from public;

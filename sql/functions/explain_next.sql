@@ -14,6 +14,8 @@ declare
   v_channel chimeway.channels;
   v_daemon record;
   v_job_due timestamptz;
+  v_limit record;
+  v_deferred text;
 begin
   if p_delivery.finished_at is not null then
     return query select null::timestamptz, 'nothing: ' || p_delivery.status || ' is terminal',
@@ -48,10 +50,18 @@ begin
   from chimeway.jobs as j
   where j.channel = p_delivery.channel and j.priority = p_delivery.priority
     and j.due_at = any (array['-infinity', 'infinity', v_due]) and j.position = p_delivery.position;
+  select l.until, l.limited_by, l.why, v_due <= v_now as is_felt into v_limit
+  from (values (1)) as one
+  left join chimeway.what_limits(p_delivery.channel, v_now) as l on true;
+  select e.reason into v_deferred
+  from chimeway.delivery_events as e
+  where e.delivery_id = p_delivery.id and e.event = 'deferred'
+    and (e.facts ->> 'until')::timestamptz = v_due;
 
   return query
   select
-    case when reason.what like 'attempt%' then greatest(v_due, v_now) end,
+    case when reason.rank = 8 then v_limit.until
+      when reason.what like 'attempt%' then greatest(v_due, v_now) end,
     reason.what, reason.why,
     jsonb_strip_nulls(jsonb_build_object(
       'due_at', v_due, 'expires_at', p_delivery.expires_at, 'served_by', v_daemon.alive,
@@ -74,9 +84,13 @@ begin
         chimeway.moment(v_channel.paused_at), v_channel.pause_reason)),
     (7, not v_channel.enabled, 'it ends as suppressed: channel_disabled',
       format('channel %s is disabled', v_channel.name)),
-    (8, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
-      format('not due until %s', chimeway.moment(v_due))),
-    (9, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
+    (8, v_limit.limited_by is not null and v_limit.is_felt,
+      format('attempt %s when its channel may call again (%s)', p_delivery.attempt_count + 1, v_limit.limited_by)
+        || coalesce(', in ' || chimeway.span(v_limit.until - v_now) || ' at the soonest', ''),
+      v_limit.why),
+    (9, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
+      format('not due until %s', chimeway.moment(v_due)) || coalesce(': ' || v_deferred, '')),
+    (10, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
       'it is due')
   ) as reason (rank, applies, what, why)
   where reason.applies

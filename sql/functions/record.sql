@@ -68,6 +68,10 @@ begin
         using errcode = 'NC003';
     end if;
   end if;
+
+  if exists (select from chimeway.breakers as b where b.probe_claim_id = any (p_claim_ids)) then
+    perform chimeway.judge_probes(p_delivery_ids, p_claim_ids, p_kinds);
+  end if;
 end
 $$;
 
@@ -78,7 +82,7 @@ comment on function chimeway.record(
   'delivery: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
   'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
   'gone (the row was deleted). NC003: an unknown kind; nothing of the batch is recorded. '
-  'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries.';
+  'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries, then breakers.';
 
 revoke all on function chimeway.record(
   text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],

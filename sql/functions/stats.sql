@@ -12,7 +12,10 @@ returns table (
   oldest_due_age interval,
   succeeded bigint,
   suppressed bigint,
-  cancelled bigint
+  cancelled bigint,
+  limited_by text,
+  limited_until timestamptz,
+  limited_why text
 )
 language plpgsql
 stable
@@ -68,17 +71,19 @@ begin
     v_now - queue.oldest_at,
     coalesce((select e.count from ended as e where e.channel = n.name and e.status = 'succeeded'), 0),
     coalesce((select e.count from ended as e where e.channel = n.name and e.status = 'suppressed'), 0),
-    coalesce((select e.count from ended as e where e.channel = n.name and e.status = 'cancelled'), 0)
+    coalesce((select e.count from ended as e where e.channel = n.name and e.status = 'cancelled'), 0),
+    limits.limited_by, limits.until, limits.why
   from names as n
   left join chimeway.channels as c on c.name = n.name
   cross join lateral chimeway.queue_stats(n.name, v_now, count_up_to) as queue
+  left join lateral chimeway.what_limits(n.name, v_now) as limits on true
   order by n.name;
 end
 $$;
 
 comment on function chimeway.stats(integer) is
   'One row a channel: who serves it, what waits (due, scheduled, held), what is in flight, the age '
-  'of the oldest that is due, and how many ended how. Queues are counted up to count_up_to rows, so '
+  'of the oldest that is due, and how many ended how; and what keeps it from calling now (a rate, an open breaker), until when and why. Queues are counted up to count_up_to rows, so '
   'that a backlog of millions costs no more than that; a count that reached it means "or more".';
 
 revoke all on function chimeway.stats(integer) from public;

@@ -14,7 +14,7 @@ from engine import Bell, Connection, check_invariants
 from chimewayd import migrate
 
 WIPE = """
-truncate chimeway.channels;
+truncate chimeway.channels, chimeway.rates, chimeway.breakers, chimeway.fallbacks;
 delete from chimeway.deliveries;
 delete from chimeway.jobs;
 delete from chimeway.claims;

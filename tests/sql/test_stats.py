@@ -36,7 +36,24 @@ async def stats(connection: Connection, channel: str = "email") -> asyncpg.Recor
 async def test_idle_channel_counts_nothing(connection: Connection) -> None:
     row = await stats(connection)
 
-    assert tuple(row) == ("email", "sink", 0, None, None, 0, 0, 0, 0, None, 0, 0, 0)
+    assert tuple(row) == (
+        "email",
+        "sink",
+        0,
+        None,
+        None,
+        0,
+        0,
+        0,
+        0,
+        None,
+        0,
+        0,
+        0,
+        None,
+        None,
+        None,
+    )
 
 
 async def test_what_waits_is_counted_by_what_it_waits_for(connection: Connection) -> None:

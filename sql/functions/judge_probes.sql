@@ -1,0 +1,49 @@
+create or replace function chimeway.judge_probes(
+  p_delivery_ids uuid[],
+  p_claim_ids bigint[],
+  p_kinds text[]
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := chimeway.clock();
+  v_count bigint;
+begin
+  with probes as (
+    select b.channel, r.kind
+    from unnest(p_delivery_ids, p_claim_ids, p_kinds)
+      as r (delivery_id, claim_id, kind)
+    join chimeway.breakers as b
+      on b.probe_delivery_id = r.delivery_id and b.probe_claim_id = r.claim_id
+  ),
+  failed as (
+    update chimeway.breakers as b
+    set failed_probes = b.failed_probes + 1, retry_at = v_now + chimeway.breaker_wait(b),
+      probe_claim_id = null, probe_delivery_id = null
+    from probes as p
+    -- A recipient who refuses says that the provider works (chimewayd/breaker.py says it, too).
+    where b.channel = p.channel and p.kind not in ('succeeded', 'permanent', 'bounced')
+  ),
+  closed as (
+    delete from chimeway.breakers as b
+    using probes as p
+    where b.channel = p.channel and p.kind in ('succeeded', 'permanent', 'bounced')
+  )
+  select count(*) into v_count from probes;
+
+  -- Nobody else rings for what has been due for long, and whoever sleeps must reckon again.
+  if v_count > 0 and coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
+    perform pg_notify('chimeway_jobs', '');
+  end if;
+end
+$$;
+
+comment on function chimeway.judge_probes(uuid[], bigint[], text[]) is
+  'What the outcome of a probe does to its breaker: closed if the provider answered, else open for '
+  'twice as long as before. Any other outcome does nothing. Locks breakers, last of all.';
+
+revoke all on function chimeway.judge_probes(uuid[], bigint[], text[]) from public;

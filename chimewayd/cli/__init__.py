@@ -20,6 +20,7 @@ import click
 from chimewayd import __version__
 from chimewayd.cli import (
     demo,
+    doctor,
     explain,
     failures,
     listing,
@@ -65,6 +66,7 @@ def chimewayd() -> None:
       chimewayd tail --failed                calls that fail, as they do
       chimewayd list --status failed         which deliveries
       chimewayd pause CHANNEL --reason WHY   send nothing more there
+      chimewayd doctor                       what is wrong with the set-up
 
     \b
     Settings, the strongest first: options, CHIMEWAYD_* variables (CHIMEWAYD_DSN),
@@ -86,7 +88,7 @@ def chimewayd() -> None:
 for command in (
     *(run.command, migrate.command, demo.command),
     *(send.command, explain.command, status.command, tail.command),
-    *(failures.command, listing.command, *operate.commands),
+    *(failures.command, listing.command, *operate.commands, doctor.command),
 ):
     chimewayd.add_command(command)
 

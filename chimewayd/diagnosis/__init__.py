@@ -1,0 +1,146 @@
+"""What `doctor` looks at, in which order.
+
+    settings ─▶ adapters ─▶ connect ─▶ server, clock ─▶ schema ─▶ rights, triggers ─▶ the rest
+                               └─ no ──▶ nothing else can be known
+
+Facts come from `db_facts` and are judged by `rules`; a fact that cannot be had is a finding too.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+from chimewayd import adapters, db_facts, migrate, session
+from chimewayd import dsn as dsn_module
+from chimewayd.diagnosis import notifications, rules
+from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
+from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from chimewayd.config import Settings
+
+__all__ = ["STRANDED_LIMIT", "Finding", "Level", "examine", "fault", "ok"]
+
+Fact = TypeVar("Fact")
+
+STRANDED_LIMIT = 1000
+DAEMON_FUNCTIONS = [
+    *("claim", "record", "record_unlocked", "release_unsent", "release_unheard", "next_due"),
+    *("heartbeat", "register_daemon", "forget_daemons", "configure_channel", "pause_channel"),
+    *("end_orphaned_leases", "rescue", "expire", "roll_up_tallies", "unserved_channels"),
+]
+_TRIGGER = re.compile(
+    r"create (?:or replace )?(?:constraint )?trigger (\w+)\s+[^;]*?\son chimeway\.(\w+)"
+)
+
+
+async def examine(settings: "Settings") -> AsyncIterator[Finding]:
+    """Examine everything but the providers."""
+    for finding in examine_adapters(settings):
+        yield finding
+    dsn = settings.dsn.get_secret_value()
+    try:
+        connection = await session.connect(dsn)
+    except ConfigError as error:
+        yield fault("dsn", str(error), "write it as postgresql://user@host:port/database")
+        return
+    except DatabaseUnavailable as error:
+        yield fault("connect", str(error), "nothing else can be examined without the database")
+        return
+    try:
+        yield ok("connect", dsn_module.describe(dsn))
+        async for finding in examine_database(connection, settings):
+            yield finding
+    except session.NOT_NOW as error:
+        what = f"lost the database: {session.describe_error(error)}"
+        yield fault("connect", what, "run chimewayd doctor again")
+    finally:
+        connection.terminate()
+
+
+def examine_adapters(settings: "Settings") -> list[Finding]:
+    """Make each channel's adapter from its settings."""
+    if not settings.channels:
+        remedy = "add a table [channels.NAME] to the configuration file; --config names it"
+        return [
+            warning("adapters", "no channel is configured: a daemon would serve nobody", remedy)
+        ]
+    findings = []
+    for name, channel in settings.channels.items():
+        try:
+            adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+        except (ConfigError, ConfigErrors) as error:
+            findings.append(fault("adapters", str(error), "correct the setting"))
+    return findings or [ok("adapters", f"{len(settings.channels)} channels, each can be made")]
+
+
+async def examine_database(
+    connection: asyncpg.Connection, settings: "Settings"
+) -> AsyncIterator[Finding]:
+    """Examine the server, the schema and the queue."""
+    for finding in await _judge("server", db_facts.server(connection), rules.server):
+        yield finding
+    yield await _clock(connection)
+    schema = await _schema(connection)
+    yield schema
+    if schema.level is not Level.OK:
+        return
+    expected = [(table, name) for name, table in _TRIGGER.findall(migrate.functions().sql)]
+    dsn, secret = settings.dsn.get_secret_value(), settings.listen_dsn
+    listen_dsn = None if secret is None else secret.get_secret_value()
+    checks = (
+        _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), rules.rights),
+        _judge("triggers", db_facts.triggers(connection), lambda f: rules.triggers(expected, f)),
+        _judge("notifications", notifications.examine(connection, dsn, listen_dsn), lambda f: f),
+        _judge("notify queue", db_facts.queue_usage(connection), rules.notify_queue),
+        _judge("connections", db_facts.connections(connection), rules.connections),
+        _judge("vacuum", db_facts.vacuum(connection), rules.vacuum),
+        _judge("bloat", db_facts.tables(connection), rules.bloat),
+        _judge("transactions", db_facts.oldest_snapshot(connection), rules.snapshot),
+        _judge("daemons", db_facts.daemons(connection), rules.daemons),
+        _judge("invariant", _stranded(connection), lambda f: rules.stranded(f, STRANDED_LIMIT)),
+    )
+    for check in checks:
+        for finding in await check:
+            yield finding
+
+
+async def _judge(
+    check: str, fact: Awaitable[Fact], rule: Callable[[Fact], Finding | list[Finding]]
+) -> list[Finding]:
+    try:
+        findings = rule(await fact)
+    except asyncpg.InsufficientPrivilegeError as error:
+        return [unknown(check, session.describe_error(error), "run doctor as the daemon's role")]
+    except asyncpg.QueryCanceledError:
+        return [unknown(check, "it took too long", "run doctor again in a quiet moment")]
+    return findings if isinstance(findings, list) else [findings]
+
+
+async def _clock(connection: asyncpg.Connection) -> Finding:
+    before = datetime.now(UTC)
+    theirs = (await db_facts.server(connection)).now
+    after = datetime.now(UTC)
+    return rules.clock(theirs - (before + (after - before) / 2))
+
+
+async def _schema(connection: asyncpg.Connection) -> Finding:
+    try:
+        await migrate.check(connection)
+    except asyncpg.InsufficientPrivilegeError:
+        may = (await db_facts.rights(connection, [])).role
+        remedy = f"as its owner: grant usage on schema chimeway to {may}"
+        return fault("rights", f"role {may} may not use the schema chimeway", remedy)
+    except ChimewaydError as error:
+        return fault(
+            "schema", str(error), "run chimewayd migrate, with the release you mean to run"
+        )
+    return ok("schema", "is this release's")
+
+
+async def _stranded(connection: asyncpg.Connection) -> list[db_facts.Stranded]:
+    await session.allow_long_statements(connection)
+    return await db_facts.stranded(connection, STRANDED_LIMIT)

@@ -36,6 +36,7 @@ class Event(StrEnum):
     ADAPTER_MISBEHAVED = "adapter_misbehaved"
     ATTEMPT_RECORDED = "attempt_recorded"
     CHANNEL_PAUSED = "channel_paused"
+    CHANNEL_UNSAFE = "channel_unsafe"
     CHANNEL_UNSERVED = "channel_unserved"
     CONFIG_DROPPED_OPTION = "config_dropped_option"
     DAEMON_DRAINING = "daemon_draining"

@@ -12,13 +12,17 @@ from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeGuard
 
+import structlog
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from chimewayd.adapters.base import Adapter, AdapterSettings
 from chimewayd.errors import ConfigError, ConfigErrors
+from chimewayd.log import Event
 
 GROUP = "chimewayd.adapters"
+
+_logger = structlog.get_logger()
 
 # Also declared as entry points; the table keeps a checkout working that was not installed again,
 # and a plug-in from taking a built-in name. Loaded one by one: `sink` needs no HTTP client.
@@ -66,6 +70,8 @@ def make(channel: str, kind: str, settings: Mapping[str, object], timeout: timed
         found = error.errors(include_url=False, include_input=False)
         errors = [_wrong_setting(channel, adapter.Settings, details) for details in found]
         raise (errors[0] if len(errors) == 1 else ConfigErrors(errors)) from None
+    for setting, danger in checked.dangers():
+        _logger.warning(Event.CHANNEL_UNSAFE, channel=channel, setting=setting, danger=danger)
     return adapter(checked, timeout)
 
 
@@ -87,7 +93,7 @@ def _wrong_setting(
     field = settings.model_fields.get(str(details["loc"][0])) if details["loc"] else None
     allowed = field.description if field else None
     match details["type"]:
-        case "extra_forbidden":
+        case "extra_forbidden" if len(details["loc"]) == 1:
             misspelt = str(details["loc"][-1])
             names = tuple(settings.model_fields)
             problem = f"is no setting{_did_you_mean(misspelt, names)}"

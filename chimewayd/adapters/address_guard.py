@@ -10,6 +10,7 @@ server comes past this.
 Source: the special-purpose registries of IANA (RFC 6890 and its updates), and what clouds add.
 """
 
+import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
@@ -94,6 +95,26 @@ def check(address: str, allowed: Sequence[Network]) -> None:
             raise DestinationDenied(f"{_spelt(dialled, reached)} is in {network} ({name})")
     if isinstance(reached, IPv6Address) and reached not in _GLOBAL_UNICAST:
         raise DestinationDenied(f"{dialled} is outside {_GLOBAL_UNICAST} (not assigned)")
+
+
+def check_text(host: str, allowed: Sequence[Network]) -> None:
+    """Judge a host that a proxy will look up: its text is all that can be seen from here.
+
+    Raises:
+        DestinationDenied: it is an internal address in any spelling, or a name of loopback.
+    """
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        check("127.0.0.1", allowed)
+    try:
+        address = str(ip_address(name))
+    except ValueError:
+        try:
+            # Decimal, octal, hexadecimal and shortened forms, as whoever connects reads them.
+            address = socket.inet_ntoa(socket.inet_aton(name))
+        except OSError:
+            return
+    check(address, allowed)
 
 
 def refuse_opening(network: Network) -> None:

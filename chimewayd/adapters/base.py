@@ -17,6 +17,7 @@ What each adapter promises (chimewayd/testing/promises.py holds each to it):
 It knows its protocol and nothing of the queue: no database, no retry, no status.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
 from typing import ClassVar, Protocol, Self, get_origin
@@ -35,9 +36,15 @@ class AdapterSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_json(cls, values: dict[str, object]) -> dict[str, object]:
+    def _read_json(cls, values: object) -> object:
         """Read lists and tables that an environment variable gave as JSON text."""
+        if not isinstance(values, dict):
+            return values
         return {name: _read(cls.model_fields.get(name), value) for name, value in values.items()}
+
+    def dangers(self) -> Iterable[tuple[str, str]]:
+        """Name settings that are allowed and unsafe, each with what can happen; for the log."""
+        return ()
 
 
 def _read(field: FieldInfo | None, value: object) -> object:

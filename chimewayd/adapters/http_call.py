@@ -14,9 +14,10 @@ from typing import NamedTuple, Self
 import aiohttp
 from yarl import URL
 
-from chimewayd.adapters.address_guard import DestinationDenied
+from chimewayd.adapters.address_guard import DestinationDenied, check_text
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
-from chimewayd.adapters.http_session import ConnectionLost, HttpSettings, open_session
+from chimewayd.adapters.http_session import ConnectionLost, open_session
+from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.models import Outcome, Permanent, Temporary, TimedOut, Uncertain
 
 
@@ -64,23 +65,16 @@ class HttpAdapter:
         """Make one request and return its answer, or how it ended without one."""
         progress = _Progress()
         try:
+            if self._http_settings.proxy is not None:
+                check_text(url.raw_host or "", self._http_settings.allow_networks)
             return await self._request(method, url, body, headers, progress)
         except TimeoutError:
             missing = "no answer" if progress.request_sent else "no connection"
             return TimedOut(
                 detail=f"{_host(url)}: {missing} in time", request_sent=progress.request_sent
             )
-        except ValueError:
-            # The resolver and the client know more bad host names than we do.
-            return Permanent(detail="recipient is not a valid URL")
-        except (aiohttp.ClientError, OSError) as error:
-            if denied := _denied(error):
-                return Permanent(
-                    detail=f"destination_denied: {_host(url)}: {denied}; "
-                    "the channel's setting allow_networks can allow it"
-                )
-            detail = f"{_host(url)}: {_reason(error)}"
-            return Uncertain(detail=detail) if progress.request_sent else Temporary(detail=detail)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _failed(url, progress, error)
 
     async def _request(
         self, method: str, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress
@@ -127,14 +121,32 @@ def _host(url: URL) -> str:
     return clean(url.authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
 
 
+def _failed(url: URL, progress: _Progress, error: Exception) -> Outcome:
+    if denied := _denied(error):
+        return Permanent(
+            detail=f"destination_denied: {_host(url)}: {denied}; "
+            "the channel's setting allow_networks can allow it"
+        )
+    # A certificate that was refused is a ValueError, too: Python made it one.
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientSSLError):
+        # The resolver and the client know more bad host names than we do.
+        return Permanent(detail="recipient is not a valid URL")
+    detail = f"{_host(url)}: {_reason(error)}"
+    return Uncertain(detail=detail) if progress.request_sent else Temporary(detail=detail)
+
+
 def _denied(error: Exception) -> DestinationDenied | None:
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return cause if isinstance(cause, DestinationDenied) else None
 
 
 def _reason(error: Exception) -> str:
     """Name a network error in our own words: aiohttp's hold the URL with its query."""
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            reason = "the proxy cannot be reached"
+        case aiohttp.ClientHttpProxyError(status=status):
+            reason = f"the proxy refused to connect: HTTP {status}"
         case aiohttp.ClientConnectorDNSError():
             reason = "the host name does not resolve"
         case aiohttp.ClientConnectorCertificateError():

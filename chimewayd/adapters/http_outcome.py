@@ -1,10 +1,7 @@
 """Say what an HTTP answer means for the delivery.
 
-    2xx                        succeeded
-    3xx                        permanent: a redirect is never followed
-    410, permanent_statuses    permanent
-    429                        throttled, with its Retry-After
-    everything else            temporary, with its Retry-After
+    by the status    MEANINGS, else its hundred in HUNDREDS; a channel's own words win
+    by the header    webhook-delivery: disable or abort-message, from whoever does not accept
 
 Other 4xx are temporary on purpose: receivers misdeploy, and 401 or 404 are often gone a minute
 later. An operator who knows better lists them in `permanent_statuses`.
@@ -13,15 +10,59 @@ later. An operator who knows better lists them in `permanent_statuses`.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from http import HTTPStatus
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from chimewayd.adapters.evidence import clean
-from chimewayd.models import Outcome, Permanent, Succeeded, Temporary, Throttled
+from chimewayd.models import (
+    Bounced,
+    Misconfigured,
+    Outcome,
+    Permanent,
+    Succeeded,
+    Temporary,
+    Throttled,
+)
 
 LONGEST_RETRY_AFTER = timedelta(days=365)
 """Only a bound on nonsense: the channel's own cap is far below."""
 _TARGET_LIMIT_BYTES = 200
+
+
+class Meaning(StrEnum):
+    """What an answer can mean."""
+
+    SUCCEEDED = "succeeded"
+    TEMPORARY = "temporary"
+    THROTTLED = "throttled"
+    PERMANENT = "permanent"
+    BOUNCED = "bounced"
+    MISCONFIGURED = "misconfigured"
+
+
+MEANINGS: Mapping[int, Meaning] = {
+    HTTPStatus.GONE: Meaning.PERMANENT,
+    HTTPStatus.TOO_MANY_REQUESTS: Meaning.THROTTLED,
+}
+HUNDREDS: Mapping[int, Meaning] = {
+    2: Meaning.SUCCEEDED,
+    3: Meaning.PERMANENT,  # a redirect is never followed
+    4: Meaning.TEMPORARY,
+    5: Meaning.TEMPORARY,
+}
+# Source: the control header of Svix, which receivers of Standard Webhooks know.
+CONTROL_HEADER = "webhook-delivery"
+CONTROLS: Mapping[str, str] = {
+    "abort-message": "the receiver wants no repeat of this message",
+    "disable": "the receiver wants no messages any more",
+}
+
+
+def meaning_of(status: int) -> Meaning:
+    """Say what a status means where nobody knows better."""
+    return MEANINGS.get(status) or HUNDREDS.get(status // 100, Meaning.TEMPORARY)
 
 
 def classify(
@@ -31,27 +72,54 @@ def classify(
     now: datetime,
     permanent_statuses: frozenset[int] = frozenset(),
 ) -> Outcome:
-    """Return the outcome of an answer; `headers` are looked up as `Retry-After`, `Location`."""
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Succeeded(status_code=status, response=excerpt)
+    """Return the outcome of a receiver's answer; `headers` are looked up in letter case."""
+    meaning = Meaning.PERMANENT if status in permanent_statuses else meaning_of(status)
+    detail = describe(status)
+    control = CONTROLS.get((headers.get(CONTROL_HEADER) or "").strip().lower())
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         where = _without_query(headers.get("Location"))
-        return Permanent(
-            detail=f"redirect_not_followed: {_named(status)}, to {where}",
-            status_code=status,
-            response=excerpt,
-        )
-    if status == HTTPStatus.GONE or status in permanent_statuses:
-        return Permanent(
-            detail=f"refused for good: {_named(status)}", status_code=status, response=excerpt
-        )
-    kind = Throttled if status == HTTPStatus.TOO_MANY_REQUESTS else Temporary
-    return kind(
-        detail=_named(status),
-        status_code=status,
-        response=excerpt,
+        detail = f"redirect_not_followed: {detail}, to {where}"
+    elif meaning is Meaning.PERMANENT:
+        detail = f"refused for good: {detail}"
+    elif control is not None and meaning is not Meaning.SUCCEEDED:
+        meaning, detail = Meaning.PERMANENT, f"{control}: {detail}"
+    return outcome_of(
+        meaning,
+        status=status,
+        detail=detail,
+        excerpt=excerpt,
         retry_after=parse_retry_after(headers.get("Retry-After"), now),
     )
+
+
+def outcome_of(
+    meaning: Meaning,
+    *,
+    status: int,
+    detail: str,
+    excerpt: str | None,
+    retry_after: timedelta | None = None,
+    provider_message_id: str | None = None,
+) -> Outcome:
+    """Make the outcome that a meaning stands for; success needs no detail."""
+    match meaning:
+        case Meaning.SUCCEEDED:
+            return Succeeded(
+                status_code=status, response=excerpt, provider_message_id=provider_message_id
+            )
+        case Meaning.TEMPORARY | Meaning.THROTTLED:
+            kind = Temporary if meaning is Meaning.TEMPORARY else Throttled
+            return kind(
+                detail=detail, status_code=status, response=excerpt, retry_after=retry_after
+            )
+        case Meaning.PERMANENT:
+            return Permanent(detail=detail, status_code=status, response=excerpt)
+        case Meaning.BOUNCED:
+            return Bounced(detail=detail, status_code=status, response=excerpt)
+        case Meaning.MISCONFIGURED:
+            return Misconfigured(detail=detail, status_code=status, response=excerpt)
+        case _:
+            assert_never(meaning)
 
 
 def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
@@ -76,7 +144,8 @@ def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
     return min(wait, LONGEST_RETRY_AFTER) if wait >= timedelta() else None
 
 
-def _named(status: int) -> str:
+def describe(status: int) -> str:
+    """Name a status, as in `HTTP 404 Not Found`."""
     try:
         return f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -13,17 +13,17 @@ Missing on purpose: redirects, cookies, proxies of the environment, compressed a
 import socket
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 import aiohttp
 import anyio
 import anyio.to_thread
 from aiohttp.abc import AbstractResolver, ResolveResult
-from pydantic import Field, IPvAnyNetwork, field_validator
+from yarl import URL
 
-from chimewayd.adapters.address_guard import Network, check, refuse_opening
-from chimewayd.adapters.base import AdapterSettings
-from chimewayd.durations import Duration
+from chimewayd.adapters.address_guard import Network, check
+from chimewayd.adapters.http_settings import HttpSettings
 
 # Below the five seconds after which the most impatient servers drop an idle connection: whoever
 # closes first decides whether a request meets a dying connection and ends as uncertain.
@@ -37,58 +37,48 @@ AddressInfo: TypeAlias = tuple[
 ]
 
 
-class HttpSettings(AdapterSettings):
-    """Settings that every adapter has that speaks HTTP."""
-
-    connect_timeout: Duration = Field(
-        default=timedelta(seconds=5), gt=timedelta(), description="a duration above zero, as in 5s"
-    )
-    allow_networks: tuple[IPvAnyNetwork, ...] = Field(
-        default=(),
-        description="internal networks that may be called all the same, as in 10.1.0.0/16",
-    )
-
-    @field_validator("allow_networks")
-    @classmethod
-    def _open_internal_networks(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
-        for network in networks:
-            refuse_opening(network)
-        return networks
-
-
 def open_session(
     settings: HttpSettings, timeout: timedelta, tracing: aiohttp.TraceConfig
 ) -> aiohttp.ClientSession:
     """Return a session; whoever opened it closes it. Inside a running event loop only."""
-    allowed = settings.allow_networks
-
-    def guarded_socket(info: AddressInfo) -> socket.socket:
-        family, kind, protocol, _, address = info
-        check(str(address[0]), allowed)
-        return socket.socket(family, kind, protocol)
-
+    proxy = URL(settings.proxy.get_secret_value()) if settings.proxy else None
+    # A proxy is the operator's own address; what it dials for us, it has to guard itself.
+    guard = None if proxy else settings.allow_networks
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             # The daemon's semaphores bound the calls; a second limit would hide waiting in the
             # deadline.
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            resolver=GuardedResolver(allowed),
-            socket_factory=guarded_socket,
+            resolver=GuardedResolver(guard),
+            socket_factory=None if guard is None else partial(_guarded_socket, guard),
+            ssl=settings.tls(),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(
             total=timeout.total_seconds(),
             connect=settings.connect_timeout.total_seconds(),
+            sock_read=_seconds(settings.first_byte_timeout),
             # Otherwise it rounds deadlines above five seconds up to the next full second.
             ceil_threshold=float("inf"),
         ),
+        proxy=proxy,
         trust_env=False,
         # A bomb of a few kilobytes must not become gigabytes of excerpt.
         auto_decompress=False,
         trace_configs=[tracing],
         middlewares=(once,),
     )
+
+
+def _guarded_socket(allowed: Sequence[Network], info: AddressInfo) -> socket.socket:
+    family, kind, protocol, _, address = info
+    check(str(address[0]), allowed)
+    return socket.socket(family, kind, protocol)
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -114,7 +104,8 @@ class GuardedResolver(AbstractResolver):
     the look-ups of another waiting.
     """
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
+    def __init__(self, allowed: Sequence[Network] | None) -> None:
+        """Open nothing but `allowed`, or everything where that is None."""
         self._allowed = allowed
         self._threads = anyio.CapacityLimiter(LOOK_UPS)
 
@@ -130,8 +121,9 @@ class GuardedResolver(AbstractResolver):
         found = await anyio.to_thread.run_sync(
             _look_up, host, port, family, limiter=self._threads, abandon_on_cancel=True
         )
-        for one in found:
-            check(one["host"], self._allowed)
+        if self._allowed is not None:
+            for one in found:
+                check(one["host"], self._allowed)
         return found
 
     async def close(self) -> None:

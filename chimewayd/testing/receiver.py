@@ -9,6 +9,7 @@ A path without a script gets the default answer, 200. The last answer of a scrip
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -137,15 +138,15 @@ class _CountingServer(web.Server):
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Run a receiver on a free loopback port for as long as the context is open."""
     hooks = Receiver()
     runner = web.ServerRunner(_CountingServer(hooks), shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
-        hooks.url = f"http://{host}:{port}"
+        hooks.url = f"{'https' if tls else 'http'}://{host}:{port}"
         yield hooks
     finally:
         with anyio.CancelScope(shield=True):

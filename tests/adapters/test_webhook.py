@@ -127,6 +127,41 @@ async def test_retry_after_is_taken_from_the_answer(delivery: Delivery, status: 
     assert outcome.retry_after == timedelta(seconds=90)
 
 
+@pytest.mark.parametrize("status", [400, 404, 410, 429, 503])
+@pytest.mark.parametrize("said", ["abort-message", "disable", " Disable "])
+async def test_receiver_that_wants_no_more_is_heard(
+    delivery: Delivery, status: int, said: str
+) -> None:
+    async with receiver() as hooks:
+        hooks.script("/", Answer(status=status, headers={"Webhook-Delivery": said}))
+        outcome = await attempt(delivery, hooks.url + "/")
+
+    assert isinstance(outcome, Permanent)
+    assert outcome.status_code == status
+
+
+async def test_delivery_that_was_accepted_is_a_success_whatever_the_receiver_wants_next(
+    delivery: Delivery,
+) -> None:
+    async with receiver() as hooks:
+        hooks.script("/", Answer(headers={"webhook-delivery": "disable"}))
+        outcome = await attempt(delivery, hooks.url + "/")
+
+    assert isinstance(outcome, Succeeded)
+
+
+async def test_payload_beyond_the_channels_limit_is_not_sent(delivery: Delivery) -> None:
+    body = '"' + "x" * 1022 + '"'
+    async with receiver() as hooks:
+        fits = await attempt(delivery, hooks.url, {"payload_limit_kib": 1}, payload_json=body)
+        over = await attempt(delivery, hooks.url, {"payload_limit_kib": 1}, payload_json=body + " ")
+
+    assert isinstance(fits, Succeeded)
+    assert isinstance(over, Permanent)
+    assert over.detail == "the payload has 1025 bytes, payload_limit_kib allows 1 KiB"
+    assert len(hooks.requests) == 1
+
+
 async def test_redirect_is_not_followed(delivery: Delivery) -> None:
     async with receiver() as hooks, receiver() as witness:
         location = witness.url.replace("//", "//user:pass@") + "/there?token=t0ps3cret#f"

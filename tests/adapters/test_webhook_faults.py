@@ -125,6 +125,20 @@ async def test_hang_after_the_request_is_a_timeout_with_the_request_sent(
     assert outcome.request_sent
 
 
+async def test_first_byte_timeout_ends_the_attempt_before_the_whole_deadline(
+    delivery: Delivery,
+) -> None:
+    async with receiver() as hooks:
+        hooks.script("/", Answer(fault=Fault.HANG_BEFORE_ANSWER))
+        with anyio.fail_after(10):
+            outcome = await attempt(
+                delivery, hooks.url + "/", {"first_byte_timeout": "100ms"}, timedelta(hours=1)
+            )
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.request_sent
+
+
 async def test_connection_closed_without_an_answer_is_uncertain(delivery: Delivery) -> None:
     async with receiver() as hooks:
         hooks.script("/", Answer(fault=Fault.CLOSE_BEFORE_ANSWER))

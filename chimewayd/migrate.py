@@ -2,6 +2,8 @@
 
     sql/migrations/NNNN_name.sql   tables: each applied once, in order, never edited afterwards
     sql/functions/name.sql         state: all applied again whenever one of them changed
+    rights                         granted to the roles that there are (rights.py), whenever they
+                                   are not what chimeway.rights() says
 
 Everything happens in one transaction under one lock; a second runner waits and finds nothing to
 do. A function whose file is gone is dropped: the folder is the truth. A database that a newer
@@ -19,7 +21,7 @@ from pathlib import Path
 import anyio
 import asyncpg
 
-from chimewayd import __version__
+from chimewayd import __version__, rights
 from chimewayd.errors import MigrationDrift, SchemaMismatch, TryAgain
 
 LOCK = 0x6368696D65776179
@@ -31,14 +33,21 @@ LOCK_ATTEMPTS = 150
 FUNCTIONS = "functions"
 """Ledger name under which the digest of sql/functions is kept."""
 
+RIGHTS = "rights"
+"""What is told of grants that were made; they have no line in the ledger: the catalog knows."""
+
+SETTINGS = """
+set local search_path = pg_catalog, pg_temp;
+set local check_function_bodies = off;
+"""
+"""Nothing that others left in a schema of the migrating role's path is ever run as that role."""
+
 LEDGER = """
-create schema if not exists chimeway;
-revoke all on schema chimeway from public;
 create table if not exists chimeway.schema_migrations (
   name text primary key,
   checksum text not null,
   applied_at timestamptz not null default now(),
-  applied_by text not null default current_user,
+  applied_by text not null default session_user,
   release text not null
 );
 comment on table chimeway.schema_migrations is
@@ -155,6 +164,18 @@ async def check(connection: asyncpg.Connection) -> None:
         raise SchemaMismatch(found=found, needed=", ".join(script.name for script in todo))
 
 
+async def unfinished(connection: asyncpg.Connection) -> list[str]:
+    """Name what `apply` would apply.
+
+    Raises:
+        MigrationDrift: see `pending`.
+    """
+    todo = pending(await applied(connection))
+    if todo or await rights.differ(connection):
+        return [*(script.name for script in todo), RIGHTS]
+    return []
+
+
 async def apply(connection: asyncpg.Connection) -> list[str]:
     """Apply what is pending and return the names; an empty list means there was nothing to do.
 
@@ -164,16 +185,18 @@ async def apply(connection: asyncpg.Connection) -> list[str]:
     """
     await _lock(connection)
     try:
-        todo = pending(await applied(connection))
-        if todo:
+        names = await unfinished(connection)
+        if names:
             async with connection.transaction():
                 # Waiting for a lock on a table makes everybody else wait behind us.
                 await connection.execute("set local lock_timeout = '5s'")
-                await connection.execute("set local check_function_bodies = off")
+                await connection.execute(SETTINGS)
+                await connection.execute(rights.PREPARE)
                 await connection.execute(LEDGER)
-                for script in todo:
+                for script in pending(await applied(connection)):
                     await _run(connection, script)
-        return [script.name for script in todo]
+                await connection.execute(rights.GRANT)
+        return names
     finally:
         await connection.execute("select pg_advisory_unlock($1)", LOCK)
 
@@ -194,7 +217,7 @@ async def _run(connection: asyncpg.Connection, script: Script) -> None:
     await connection.execute(
         "insert into chimeway.schema_migrations (name, checksum, release) values ($1, $2, $3) "
         "on conflict (name) do update set checksum = excluded.checksum, "
-        "release = excluded.release, applied_at = now(), applied_by = current_user",
+        "release = excluded.release, applied_at = now(), applied_by = session_user",
         script.name,
         script.checksum,
         __version__,
@@ -208,11 +231,11 @@ def _ledger_row(script: Script) -> str:
 
 def render() -> str:
     """Print everything as SQL for other tools; run it with `psql -v ON_ERROR_STOP=1`."""
-    parts = ["begin;", "set local check_function_bodies = off;", LEDGER.strip()]
+    parts = ["begin;", *(text.strip() for text in (SETTINGS, rights.PREPARE, LEDGER))]
     for script in (*migrations(), functions()):
         parts += [
             f"-- {script.name}",
             script.sql.rstrip(),
             _ledger_row(script),
         ]
-    return "\n\n".join([*parts, "commit;"]) + "\n"
+    return "\n\n".join([*parts, rights.GRANT.strip(), "commit;"]) + "\n"

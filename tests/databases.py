@@ -2,7 +2,7 @@
 
 CHIMEWAYD_TEST_PG=auto|dsn|docker|embedded chooses the server; `auto`, the default, takes the first
 that can be had. A choice that cannot be met ends the run: it never skips a test.
-CHIMEWAYD_TEST_DSN is the server of `dsn`: a superuser's, or one that may create databases.
+CHIMEWAYD_TEST_DSN is the server of `dsn`: a superuser's.
 CHIMEWAYD_TEST_PG_VERSION is the major version of the other two.
 """
 

@@ -163,4 +163,4 @@ async def eventually(ask: Callable[[], Awaitable[T]], wanted: T) -> None:
         while answer != wanted:
             await anyio.sleep(LOOK_SECONDS)
             answer = await ask()
-    assert answer == wanted
+    assert answer == wanted, answer

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 READER_GONE = 128 + signal.SIGPIPE
 """What the shell says of a program whose output nobody reads any more."""
 
+ROLE_HINT = (
+    "hint: grant the login a role: chimeway_daemon to run, chimeway_producer to send, "
+    "chimeway_operator to step in, chimeway_reader to look; chimewayd migrate makes them"
+)
+
 
 class Failure(NamedTuple):
     """What to print on stderr, and the exit status."""
@@ -55,6 +60,8 @@ def _describe_one(error: BaseException) -> Failure | None:
         ):
             hint = "hint: prepare the database with: chimewayd migrate"
             return Failure((f"chimewayd: {_message(error)}", hint), SchemaMismatch.exit_code)
+        case asyncpg.InsufficientPrivilegeError() if "permission denied" in _message(error):
+            return Failure((f"chimewayd: {_message(error)}", ROLE_HINT), exit_code)
         case asyncpg.PostgresError():
             hints = (f"hint: {error.hint}",) if error.hint else ()
             return Failure((f"chimewayd: {_message(error)}", *hints), exit_code)

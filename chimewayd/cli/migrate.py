@@ -12,6 +12,11 @@ from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 if TYPE_CHECKING:
     import asyncpg
 
+MISSING = (
+    "note: this role may not create roles, and these are missing: {}. Until somebody creates "
+    "them (create role NAME nologin) and chimewayd migrate runs again, only the owner has rights."
+)
+
 
 @click.command("migrate")
 @click.option(
@@ -27,6 +32,10 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
     Everything is applied in one transaction, or nothing. To run it again does no harm; two at
     once wait for each other.
 
+    It makes the roles chimeway_owner, chimeway_daemon, chimeway_producer, chimeway_operator and
+    chimeway_reader, if it may, and grants each of them what it needs: `grant chimeway_producer to
+    app` is all that a program needs to insert.
+
     \b
     Examples:
       chimewayd --dsn postgresql://localhost/app migrate
@@ -34,6 +43,7 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
       chimewayd migrate --sql > chimeway.sql
     """
     from chimewayd import migrate as schema
+    from chimewayd import rights
 
     if sql:
         if check or as_json:
@@ -41,14 +51,17 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
         emit(schema.render().rstrip("\n"))
         return
 
-    async def pending(connection: "asyncpg.Connection") -> list[str]:
-        return [script.name for script in schema.pending(await schema.applied(connection))]
+    async def ask(connection: "asyncpg.Connection") -> tuple[list[str], list[str]]:
+        names = await (schema.unfinished if check else schema.apply)(connection)
+        return names, await rights.missing_roles(connection)
 
-    names = perform(pending if check else schema.apply, sources)
+    names, missing = perform(ask, sources)
     word = "pending" if check else "applied"
     if as_json:
-        emit_json({word: names})
+        emit_json({word: names, "missing_roles": missing})
     else:
         emit("\n".join(f"{word}: {name}" for name in names) or "up to date")
+    if missing and not (as_json or (check and names)):
+        click.echo(MISSING.format(", ".join(missing)), err=True)
     if check and names:
         sys.exit(1)

@@ -8,7 +8,7 @@ from chimewayd import migrate
 
 pytestmark = pytest.mark.anyio
 
-EVERYTHING = [*(script.name for script in migrate.migrations()), "functions"]
+EVERYTHING = [*(script.name for script in migrate.migrations()), "functions", "rights"]
 
 
 async def test_migrate_applies_everything_and_names_it(empty_dsn: str) -> None:
@@ -29,8 +29,8 @@ async def test_migrate_json_names_what_was_applied(empty_dsn: str) -> None:
     first = await chimewayd("migrate", "--json", "--dsn", empty_dsn)
     second = await chimewayd("migrate", "--json", "--dsn", empty_dsn)
 
-    assert first.document == {"applied": EVERYTHING}
-    assert second.document == {"applied": []}
+    assert first.document == {"applied": EVERYTHING, "missing_roles": []}
+    assert second.document == {"applied": [], "missing_roles": []}
 
 
 async def test_check_of_an_empty_database_is_1_and_changes_nothing(empty_dsn: str) -> None:
@@ -46,7 +46,7 @@ async def test_check_of_an_empty_database_is_1_and_changes_nothing(empty_dsn: st
 async def test_check_of_a_migrated_database_is_0(dsn: str) -> None:
     ended = await chimewayd("migrate", "--check", "--json", "--dsn", dsn)
 
-    assert (ended.exit_code, ended.document) == (0, {"pending": []})
+    assert (ended.exit_code, ended.document) == (0, {"pending": [], "missing_roles": []})
 
 
 async def test_printed_sql_does_what_migrate_does(empty_dsn: str) -> None:

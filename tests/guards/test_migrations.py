@@ -36,7 +36,7 @@ async def function_names(connection: Connection) -> list[str]:
 async def test_fresh_install_takes_deliveries(empty: Connection) -> None:
     names = await migrate.apply(empty)
 
-    assert names == [*(script.name for script in migrate.migrations()), "functions"]
+    assert names == [*(script.name for script in migrate.migrations()), "functions", "rights"]
     await migrate.check(empty)
     await configure(empty)
     await delivery_in(empty, Status.SUCCEEDED)
@@ -79,7 +79,7 @@ async def test_two_installs_at_once_both_succeed(empty_dsn: str) -> None:
         for connection in connections:
             await connection.close()
 
-    assert sorted(map(len, done)) == [0, len(migrate.migrations()) + 1]
+    assert sorted(map(len, done)) == [0, len(migrate.migrations()) + 2]
 
 
 async def test_function_whose_file_is_gone_is_dropped(empty: Connection) -> None:
@@ -91,7 +91,7 @@ async def test_function_whose_file_is_gone_is_dropped(empty: Connection) -> None
     )
     await empty.execute(FORGET_FUNCTIONS)
 
-    assert await migrate.apply(empty) == ["functions"]
+    assert await migrate.apply(empty) == ["functions", "rights"]
 
     assert await function_names(empty) == before
 
@@ -151,7 +151,7 @@ async def test_failed_run_leaves_nothing_behind_and_frees_the_lock(
     assert await empty.fetchval("select to_regnamespace('chimeway')") is None
     other = await asyncpg.connect(empty_dsn)
     try:
-        assert len(await migrate.apply(other)) == len(migrate.migrations()) + 1
+        assert len(await migrate.apply(other)) == len(migrate.migrations()) + 2
     finally:
         await other.close()
 

@@ -51,7 +51,7 @@ class Intake:
     bell: Bell
     outage: Outage
     claimed: MemoryObjectSendStream[list[Delivery]]
-    poll_interval: timedelta
+    poll_interval: Callable[[], timedelta]
     looked: Callable[[], None]
     """Called after each look at the queue."""
     may_hold_unheard: bool = False
@@ -74,7 +74,7 @@ async def claim(intake: Intake) -> None:
 
 async def _sleep(intake: Intake) -> None:
     """Return when something was claimed, or may be claimed."""
-    poll = intake.poll_interval.total_seconds()
+    poll = intake.poll_interval().total_seconds()
     doze = FIRST_DOZE_SECONDS
     while True:
         # What is due on a channel without room is no reason to look; its room is, and rings.

@@ -130,15 +130,16 @@ def load(
     except ValidationError as error:
         errors += explain(error, Settings, sources)
     else:
-        errors += _calls_longer_than_lease(settings, sources)
+        errors += calls_longer_than_lease(settings, sources)
         if not errors:
             return settings
     raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
 
 
-def _calls_longer_than_lease(
+def calls_longer_than_lease(
     settings: Settings, sources: Mapping[layers.Place, str]
 ) -> Iterator[ConfigError]:
+    """Find the channels whose calls the lease would not last for."""
     longest = settings.lease - LEASE_MARGIN
     for name, channel in settings.channels.items():
         if channel.timeout <= longest:

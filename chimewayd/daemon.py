@@ -1,6 +1,7 @@
 """One running daemon: builds the stages, joins them, and takes them down in order.
 
     start   connect ─▶ schema right? ─▶ configure channels ─▶ listen ─▶ first look ─▶ ready
+    reload  a changed configuration comes into force while deliveries go on
     stop    intake ends ─▶ run ends (grace) ─▶ record ends ─▶ sessions close
             a second signal: everything ends at once, and leases run out by themselves
 
@@ -9,7 +10,7 @@ Shutdown is closing the first stream: each stage ends when its input does.
 
 import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 import anyio
@@ -19,38 +20,47 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from chimewayd import db, failpoints
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
-from chimewayd.errors import ChimewaydError, DatabaseUnavailable
+from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
 from chimewayd.heartbeat import keep_leases
-from chimewayd.leases import Leases
-from chimewayd.listen import Bell, listen
+from chimewayd.listen import listen
 from chimewayd.log import Event
-from chimewayd.models import Delivery, Report
+from chimewayd.models import Delivery
+from chimewayd.open_channels import OpenChannels, open_channels
 from chimewayd.outage import Outage
-from chimewayd.outbox import Outbox
-from chimewayd.readiness import Readiness
 from chimewayd.record import Desk, record, release
-from chimewayd.run import Calls, Channel, run
+from chimewayd.reload import heed_reloads
+from chimewayd.run import run
 from chimewayd.session import describe_error
 from chimewayd.signals import heed_overrun, heed_signals
-from chimewayd.slots import Slots
-from chimewayd.startup import Sessions, join, make_adapters
+from chimewayd.startup import join, make_adapters
+from chimewayd.state import State, begin
 from chimewayd.sweep import sweep
+from chimewayd.systemd import Notifier
+from chimewayd.vitals import tell
 
 COLLECT_AFTER_OBJECTS = 50_000
 """Container objects made, less those freed, before Python looks for cycles; its own default is
 700. Deliveries form none, and each look walks every batch in hand: a tenth of the CPU went there.
 """
 
-MIB = 1024 * 1024
-
 FLUSH_SECONDS = 5.0
 """How long the last outcomes may take to be recorded once every call has ended."""
+
+LAST_SECONDS = 15.0
+"""More than a daemon needs to end once the grace of its calls is over."""
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> int:
+async def serve(
+    settings: Settings,
+    reread: Callable[[], Settings],
+    notifier: Notifier,
+    watchdog_seconds: float | None = None,
+) -> int:
     """Deliver until a stop signal comes; return how many calls had to be left behind.
+
+    `reread` reads the settings anew, for a reload.
 
     Raises:
         ConfigError, ConfigErrors: a channel cannot be served as it is configured.
@@ -64,24 +74,27 @@ async def serve(settings: Settings) -> int:
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
     async with AsyncExitStack() as stack:
         sessions, me = await join(stack, settings)
-        channels = {
-            name: Channel(
-                await stack.enter_async_context(made[name]), channel.timeout.total_seconds()
-            )
-            for name, channel in settings.channels.items()
-        }
-        calls = _in_hand(settings, channels)
+        state = begin(settings, reread, sessions, me, {}, notifier)
         try:
-            await _until_stopped(settings, sessions, me, calls)
+            async with open_channels() as opened:
+                for name, channel in settings.channels.items():
+                    state.channels[name] = await opened.open(name, made[name], channel.timeout)
+                await _until_stopped(state, opened, watchdog_seconds)
         except ExceptionGroup as errors:
-            log.critical(Event.DAEMON_FAILED, exc_info=errors)
-            reasons = "; ".join(describe_error(error) for error in _causes(errors))
-            raise ChimewaydError(f"the daemon failed: {reasons}") from errors
+            raise _failure(errors) from errors
         # Without a database, too, we leave; the others notice that we are silent.
         with anyio.move_on_after(FLUSH_SECONDS, shield=True), suppress(DatabaseUnavailable):
             await db.forget_daemons(sessions.upkeep, me.daemon_id, settings.lease * 10)
-    log.info(Event.DAEMON_STOPPED, abandoned_calls=calls.abandoned)
-    return calls.abandoned
+    log.info(Event.DAEMON_STOPPED, abandoned_calls=state.calls.abandoned)
+    return state.calls.abandoned
+
+
+def _failure(errors: ExceptionGroup[Exception]) -> Exception:
+    causes = _causes(errors)
+    if isinstance(causes[0], ConfigError | ConfigErrors):
+        return causes[0]
+    log.critical(Event.DAEMON_FAILED, exc_info=errors)
+    return ChimewaydError(f"the daemon failed: {'; '.join(describe_error(e) for e in causes)}")
 
 
 def _causes(error: Exception) -> list[Exception]:
@@ -91,54 +104,31 @@ def _causes(error: Exception) -> list[Exception]:
 
 
 async def _until_stopped(
-    settings: Settings, sessions: Sessions, me: db.Identity, calls: Calls
+    state: State, opened: OpenChannels, watchdog_seconds: float | None
 ) -> None:
     async with anyio.create_task_group() as everything:
-        stop = anyio.Event()
-        await everything.start(heed_signals, stop, everything.cancel_scope)
-        everything.start_soon(heed_overrun, calls, stop)
-        await _deliver(settings, sessions, me, calls, stop)
+        await everything.start(heed_signals, state, everything.cancel_scope)
+        everything.start_soon(heed_overrun, state)
+        everything.start_soon(tell, state, watchdog_seconds)
+        await _deliver(state, opened)
         everything.cancel_scope.cancel()
 
 
-def _in_hand(settings: Settings, channels: Mapping[str, Channel]) -> Calls:
-    limits = {name: channel.concurrency for name, channel in settings.channels.items()}
-    rated = [name for name, channel in settings.channels.items() if channel.rate]
-    return Calls(
-        channels=channels,
-        slots=Slots(settings.concurrency, limits, settings.payload_budget_mib * MIB, rated),
-        leases=Leases(settings.lease.total_seconds()),
-        reports=Outbox[Report](),
-        unsent=Outbox[Delivery](),
-    )
-
-
-def _max_attempts(settings: Settings) -> dict[str, int]:
-    return {name: channel.retry.max_attempts for name, channel in settings.channels.items()}
-
-
-async def _deliver(
-    settings: Settings, sessions: Sessions, me: db.Identity, calls: Calls, stop: anyio.Event
-) -> None:
-    """Run the stages; once `stop` is set, end them from the first to the last."""
-    outage, bell, readiness = Outage(), Bell(), Readiness()
-    listen_dsn = (settings.listen_dsn or settings.dsn).get_secret_value()
+async def _deliver(state: State, opened: OpenChannels) -> None:
+    """Run the stages; once told to stop, end them from the first to the last."""
+    sessions, calls, outage, me = state.sessions, state.calls, state.outage, state.me
     intake_end, run_end = anyio.create_memory_object_stream[list[Delivery]](math.inf)
     ends = (calls.slots, calls.leases, outage)
     async with anyio.create_task_group() as upkeep:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
         upkeep.start_soon(sweep, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
-            desk = Desk(sessions.records, me, *ends, _max_attempts(settings), bell)
+            desk = Desk(sessions.records, me, *ends, state.max_attempts, state.bell)
             pipeline.start_soon(record, desk, calls.reports)
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
-            pipeline.start_soon(_run, run_end, calls, settings, pipeline.cancel_scope)
+            pipeline.start_soon(_run, run_end, state, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:
-                # Another server may be away while this one is not.
-                listener_outage = outage if settings.listen_dsn is None else Outage()
-                intake.start_soon(
-                    listen, listen_dsn, bell, listener_outage, readiness.listening, sessions.upkeep
-                )
+                intake.start_soon(_listen, state)
                 intake.start_soon(
                     claim,
                     Intake(
@@ -146,14 +136,16 @@ async def _deliver(
                         me,
                         calls.slots,
                         calls.leases,
-                        bell,
+                        state.bell,
                         outage,
                         intake_end,
-                        settings.poll_interval,
-                        readiness.looked,
+                        lambda: state.settings.poll_interval,
+                        state.readiness.looked,
                     ),
                 )
-                await stop.wait()
+                intake.start_soon(heed_reloads, state, opened)
+                await state.stop.wait()
+                state.notifier.stopping(_grace_seconds(state) + LAST_SECONDS)
                 log.info(Event.DAEMON_DRAINING, in_hand=calls.slots.in_hand)
                 if failpoints.armed:
                     await failpoints.reach(failpoints.Point.ON_DRAIN)
@@ -162,12 +154,23 @@ async def _deliver(
         upkeep.cancel_scope.cancel()
 
 
+async def _listen(state: State) -> None:
+    settings = state.settings
+    # Another server may be away while this one is not.
+    outage = state.outage if settings.listen_dsn is None else Outage()
+    dsn = (settings.listen_dsn or settings.dsn).get_secret_value()
+    await listen(dsn, state.bell, outage, state.readiness.listening, state.sessions.upkeep)
+
+
 async def _run(
     claimed: MemoryObjectReceiveStream[list[Delivery]],
-    calls: Calls,
-    settings: Settings,
+    state: State,
     pipeline: anyio.CancelScope,
 ) -> None:
-    await run(claimed, calls, settings.shutdown_grace.total_seconds())
+    await run(claimed, state.calls, lambda: _grace_seconds(state))
     # A database that is away must not keep us: what is not recorded now is rescued later.
     pipeline.deadline = anyio.current_time() + FLUSH_SECONDS
+
+
+def _grace_seconds(state: State) -> float:
+    return state.settings.shutdown_grace.total_seconds()

@@ -34,7 +34,7 @@ UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
     """Who this process is to the database."""
 
@@ -42,6 +42,7 @@ class Identity:
     name: str
     version: str
     channels: tuple[str, ...]
+    """What it serves; a reload changes it."""
     lease: timedelta
 
 

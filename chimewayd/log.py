@@ -39,6 +39,9 @@ class Event(StrEnum):
     CHANNEL_UNSAFE = "channel_unsafe"
     CHANNEL_UNSERVED = "channel_unserved"
     CONFIG_DROPPED_OPTION = "config_dropped_option"
+    CONFIG_NEEDS_RESTART = "config_needs_restart"
+    CONFIG_REFUSED = "config_refused"
+    CONFIG_RELOADED = "config_reloaded"
     DAEMON_DRAINING = "daemon_draining"
     DAEMON_FAILED = "daemon_failed"
     DAEMON_READY = "daemon_ready"
@@ -60,6 +63,7 @@ class Event(StrEnum):
     OUTCOME_STALE = "outcome_stale"
     RECORD_FAILED = "record_failed"
     RECORD_LOCKED = "record_locked"
+    STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"
 
 

@@ -19,6 +19,10 @@ class Outbox(Generic[T]):
         self._items: list[T] = []
         self._is_closed = False
         self._changed = anyio.Event()
+        self.taken = 0
+        """Batches handed out."""
+        self.is_idle = False
+        """Whoever takes waits for something to take."""
 
     def put(self, item: T) -> None:
         self._items.append(item)
@@ -39,7 +43,10 @@ class Outbox(Generic[T]):
         """Wait for items and take them in order; an empty list means the outbox is closed."""
         while not self._items and not self._is_closed:
             self._changed = anyio.Event()
+            self.is_idle = True
             await self._changed.wait()
+        self.is_idle = False
+        self.taken += 1
         batch = self._items[:at_most]
         del self._items[:at_most]
         return batch

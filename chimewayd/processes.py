@@ -3,15 +3,17 @@
     parent ─┬─▶ name-1 ─── ends with 78 ───▶ all are stopped, and 78 is the end
             └─▶ name-2 ─── ends otherwise ─▶ back-off ─▶ name-2 anew
       │ SIGTERM, SIGINT: each is passed on ─▶ all end ─▶ the worst exit status is the end
+      │ SIGHUP: each is passed on ─▶ each reads its configuration anew
       └─ ends, however ─▶ end of file on the children's standard input ─▶ they stop in order
 
-The kernel closes our end of that pipe whatever ends us, so that SIGKILL needs no handler. The
+The kernel closes our end of that socket whatever ends us, so that SIGKILL needs no handler. The
 parent delivers nothing and has no database session; the children know nothing of each other.
 """
 
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +22,9 @@ from threading import Thread
 import anyio
 from anyio.abc import Process, TaskStatus
 
+from chimewayd.chorus import Chorus
 from chimewayd.errors import ConfigError, MigrationDrift, SchemaMismatch
+from chimewayd.systemd import PINGS_PER_WATCHDOG, STATUS_SECONDS, Notifier, for_children
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
@@ -31,6 +35,8 @@ HOPELESS = frozenset(error.exit_code for error in (ConfigError, SchemaMismatch, 
 """Exit statuses that a new process would end with too."""
 
 _STEPS = 16
+
+LONGEST_SAID_BYTES = 65_536
 
 
 def wait_before_restart(failures: int, share: float) -> float:
@@ -59,20 +65,21 @@ def worst(returncodes: Iterable[int]) -> int:
 class Children:
     """The processes that run, how those that were to stop have ended, and whether all are to."""
 
-    def __init__(self, lifeline: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, chorus: Chorus, tell: Callable[[str], None]) -> None:
         self.stopping = anyio.Event()
         self.returncodes: list[int] = []
         self.hopeless: int | None = None
-        self._lifeline = lifeline
+        self._chorus = chorus
         self._tell = tell
-        self._running: set[Process] = set()
+        self._running: dict[str, Process] = {}
+        self._aborted: set[Process] = set()
 
     async def keep(self, name: str, command: Sequence[str]) -> None:
         """Run the command, and again whenever it ends, until all are to stop."""
         failures = 0
         while not self.stopping.is_set():
             began_at = anyio.current_time()
-            returncode = await self._run(command)
+            returncode = await self._run(name, command)
             if self.stopping.is_set():
                 self.returncodes.append(returncode)
             elif returncode in HOPELESS:
@@ -90,49 +97,105 @@ class Children:
     def stop(self) -> None:
         """Ask each process to stop; the second time, to end at once."""
         self.stopping.set()
-        for process in self._running:
-            _ask_to_stop(process)
+        # SIGTERM for SIGINT too: a child that is still importing would answer that with a
+        # traceback.
+        self._signal(signal.SIGTERM)
 
-    async def _run(self, command: Sequence[str]) -> int:
-        try:
-            process = await anyio.open_process(
-                command,
-                stdin=self._lifeline,
-                stdout=None,
-                stderr=None,
-                start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
-            )
-        except OSError as error:  # no memory, too many processes: not now
-            self._tell(f"cannot start {command[0]}: {error.strerror}")
-            return os.EX_OSERR
-        self._running.add(process)
-        if self.stopping.is_set():
-            _ask_to_stop(process)
-        try:
-            return await process.wait()
-        finally:
-            self._running.discard(process)
+    def reload(self) -> None:
+        """Ask each process to read its configuration anew."""
+        self._signal(signal.SIGHUP)
+        self._chorus.reload()
+
+    def end_silent(self, watchdog_seconds: float) -> None:
+        """End those that stand still, so that they are replaced: with a trace, if they can."""
+        for name in self._chorus.silent(anyio.current_time(), watchdog_seconds):
+            if process := self._running.get(name):
+                if process not in self._aborted:
+                    self._tell(f"{name} stands still; it is ended")
+                number = signal.SIGKILL if process in self._aborted else signal.SIGABRT
+                self._aborted.add(process)
+                _send(process, number)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._running.values():
+            _send(process, number)
+
+    async def _run(self, name: str, command: Sequence[str]) -> int:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's own
+        with ours:
+            try:
+                with theirs:
+                    process = await anyio.open_process(
+                        command,
+                        stdin=theirs.fileno(),
+                        stdout=None,
+                        stderr=None,
+                        env=for_children(),
+                        start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
+                    )
+            except OSError as error:  # no memory, too many processes: not now
+                self._tell(f"cannot start {command[0]}: {error.strerror}")
+                return os.EX_OSERR
+            self._running[name] = process
+            if self.stopping.is_set():
+                _send(process, signal.SIGTERM)
+            try:
+                return await self._heard_out(name, process, ours)
+            finally:
+                del self._running[name]
+                self._aborted.discard(process)
+                self._chorus.forget(name)
+
+    async def _heard_out(self, name: str, process: Process, ours: socket.socket) -> int:
+        async with anyio.create_task_group() as hearing:
+            hearing.start_soon(_hear, name, ours, self._chorus)
+            returncode = await process.wait()
+            hearing.cancel_scope.cancel()
+        return returncode
 
 
-async def supervise(commands: Mapping[str, Sequence[str]], tell: Callable[[str], None]) -> int:
+async def supervise(
+    commands: Mapping[str, Sequence[str]],
+    tell: Callable[[str], None],
+    notifier: Notifier | None = None,
+    watchdog_seconds: float | None = None,
+) -> int:
     """Keep these commands running, by name, until a stop signal; return the exit status.
 
-    `tell` is told of each that ended by itself. Each finds its standard input at its end when this
-    process is gone: see `stop_with_parent`.
+    `tell` is told of each that ended by itself. The standard input of each is a socket: it is at
+    its end when this process is gone (see `stop_with_parent`), and takes what the child wants the
+    service manager to know.
     """
-    lifeline, our_end = os.pipe()
-    children = Children(lifeline, tell)
-    try:
-        async with anyio.create_task_group() as everything:
-            await everything.start(_pass_signals_on, children)
-            async with anyio.create_task_group() as kept:
-                for name, command in commands.items():
-                    kept.start_soon(children.keep, name, command)
-            everything.cancel_scope.cancel()
-    finally:
-        os.close(lifeline)
-        os.close(our_end)
+    told = notifier or Notifier()
+    chorus = Chorus(commands, told)
+    children = Children(chorus, tell)
+    async with anyio.create_task_group() as everything:
+        await everything.start(_pass_signals_on, children, told)
+        everything.start_soon(_speak, children, chorus, watchdog_seconds)
+        async with anyio.create_task_group() as kept:
+            for name, command in commands.items():
+                kept.start_soon(children.keep, name, command)
+        everything.cancel_scope.cancel()
     return worst(children.returncodes) if children.hopeless is None else children.hopeless
+
+
+async def _speak(children: Children, chorus: Chorus, watchdog_seconds: float | None) -> None:
+    interval = min(STATUS_SECONDS, (watchdog_seconds or STATUS_SECONDS) / PINGS_PER_WATCHDOG)
+    while True:
+        chorus.speak()
+        if watchdog_seconds is not None:
+            children.end_silent(watchdog_seconds)
+        await anyio.sleep(interval)
+
+
+async def _hear(name: str, ours: socket.socket, chorus: Chorus) -> None:
+    while True:
+        await anyio.wait_readable(ours)
+        said = ours.recv(LONGEST_SAID_BYTES)
+        if not said:
+            return
+        chorus.hear(name, said, anyio.current_time())
 
 
 def stop_with_parent(lifeline: int, patience_seconds: float) -> None:
@@ -153,15 +216,21 @@ def stop_with_parent(lifeline: int, patience_seconds: float) -> None:
 
 
 async def _pass_signals_on(
-    children: Children, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    children: Children,
+    notifier: Notifier,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         task_status.started()
-        async for _ in received:
+        async for number in received:
+            if number == signal.SIGHUP:
+                children.reload()
+                continue
+            notifier.tell("STOPPING=1")
             children.stop()
 
 
-def _ask_to_stop(process: Process) -> None:
-    # SIGTERM for SIGINT too: a child that is still importing would answer that with a traceback.
+def _send(process: Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)

@@ -15,7 +15,7 @@ class Readiness:
     """Counts down to that moment: the listener is subscribed, and the queue was looked at."""
 
     is_listening: bool = False
-    has_looked: bool = False
+    looks: int = 0
     ready: anyio.Event = field(default_factory=anyio.Event)
 
     def listening(self) -> None:
@@ -23,11 +23,11 @@ class Readiness:
         self._settle()
 
     def looked(self) -> None:
-        if not self.has_looked:
-            self.has_looked = True
+        self.looks += 1
+        if self.looks == 1:
             self._settle()
 
     def _settle(self) -> None:
-        if self.is_listening and self.has_looked and not self.ready.is_set():
+        if self.is_listening and self.looks and not self.ready.is_set():
             log.info(Event.DAEMON_READY)
             self.ready.set()

@@ -12,7 +12,7 @@ group cannot leave a child behind.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -49,7 +49,7 @@ class Cut(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Channel:
     """An adapter that was entered, and how long a call of it may take."""
 
@@ -94,11 +94,11 @@ class Calls:
 
 
 async def run(
-    claimed: MemoryObjectReceiveStream[list[Delivery]], calls: Calls, grace_seconds: float
+    claimed: MemoryObjectReceiveStream[list[Delivery]], calls: Calls, grace: Callable[[], float]
 ) -> None:
     """Call the adapters for what is claimed, until `claimed` closes; then stop within the grace.
 
-    What was not begun by then goes to `unsent`; calls get `grace_seconds` to end and are cut
+    What was not begun by then goes to `unsent`; calls get `grace()` seconds to end and are cut
     after that. Both outboxes are closed at the end.
     """
     try:
@@ -106,9 +106,9 @@ async def run(
             keepers.start_soon(_keep_deadlines, calls)
             async for batch in claimed:
                 calls.slots.queue(batch)
-                _call_hands(calls)
+                call_hands(calls)
             calls.unsent.put_all(calls.slots.give_up_waiting())
-            await _finish(calls, grace_seconds)
+            await _finish(calls, grace())
             keepers.cancel_scope.cancel()
     finally:
         workers = list(calls.workers.values())
@@ -137,7 +137,7 @@ async def _until_quiet(calls: Calls) -> None:
         await calls.quiet.wait()
 
 
-def _call_hands(calls: Calls) -> None:
+def call_hands(calls: Calls) -> None:
     """Wake one idle worker, or hire one; it calls the next if there is more to do.
 
     One that was called and has not come yet is enough: where calls do not wait, the one who makes
@@ -181,11 +181,12 @@ async def _work(calls: Calls) -> None:
             calls.is_hand_called = False
             continue
         if slots.waiting:
-            _call_hands(calls)
-        channel = calls.channels[delivery.channel]
+            call_hands(calls)
+        channel = calls.channels.get(delivery.channel)
         worker.started = loop.time()
-        seconds = channel.timeout_seconds + DEADLINE_GRACE_SECONDS
-        if not calls.leases.fits(delivery.claim_id, worker.started, seconds):
+        seconds = channel.timeout_seconds + DEADLINE_GRACE_SECONDS if channel else 0.0
+        # A reload may have taken the channel away.
+        if not channel or not calls.leases.fits(delivery.claim_id, worker.started, seconds):
             slots.finish(delivery)
             calls.unsent.put(delivery)
             continue
@@ -269,7 +270,7 @@ def _abandon(calls: Calls, worker: Worker) -> None:
     calls.reports.put(Report(delivery, outcome, worker.started, now))
     calls.slots.finish(delivery)
     calls.quiet.set()
-    _call_hands(calls)
+    call_hands(calls)
 
 
 async def _keep_deadlines(calls: Calls) -> None:

@@ -1,27 +1,34 @@
-"""What ends a daemon from outside: signals, and too many calls that would not end."""
+"""What reaches a daemon from outside: signals; and what ends it from inside: calls that never end.
+
+SIGTERM, SIGINT   stop in order; the second time, at once
+SIGHUP            read the configuration anew
+"""
 
 import signal
 
 import anyio
 from anyio.abc import TaskStatus
 
-from chimewayd.run import Calls
+from chimewayd.state import State
 
 
 async def heed_signals(
-    stop: anyio.Event,
+    state: State,
     everything: anyio.CancelScope,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         task_status.started()
-        async for _ in received:
-            if stop.is_set():
+        async for number in received:
+            if number == signal.SIGHUP:
+                state.reload.ring()
+                continue
+            if state.stop.is_set():
                 everything.cancel()
-            stop.set()
+            state.stop.set()
 
 
-async def heed_overrun(calls: Calls, stop: anyio.Event) -> None:
-    await calls.overrun.wait()
-    stop.set()
+async def heed_overrun(state: State) -> None:
+    await state.calls.overrun.wait()
+    state.stop.set()

@@ -17,8 +17,9 @@ Plain functions that decide; whoever calls them does the waiting.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from sys import getsizeof
+from uuid import UUID
 
 import anyio
 
@@ -34,13 +35,17 @@ LARGEST_BYTES = 256 * 1024
 class Load:
     """Deliveries in hand against a limit of calls at one time."""
 
-    def __init__(self, limit: int, *, waits: bool = True) -> None:
-        self.limit = limit
-        self._may_be_open = 2 * limit if waits else limit
+    def __init__(self, limit: int) -> None:
+        self.allow(limit)
         self.running = 0
         self.open = 0
         """In hand, and the call has not ended."""
         self.in_hand = 0
+
+    def allow(self, limit: int, *, waits: bool = True) -> None:
+        """Set the limit; what is in hand beyond it stays until it is done."""
+        self.limit = limit
+        self._may_be_open = 2 * limit if waits else limit
 
     @property
     def room(self) -> int:
@@ -73,10 +78,12 @@ class Load:
 class Lane(Load):
     """One channel's deliveries in hand."""
 
-    def __init__(self, channel: str, limit: int, *, waits: bool = True) -> None:
-        super().__init__(limit, waits=waits)
+    def __init__(self, channel: str, limit: int) -> None:
+        super().__init__(limit)
         self.channel = channel
         self.waiting: deque[Delivery] = deque()
+        self.is_served = True
+        """A channel that is not served any more keeps its lane: a claim may be under way."""
 
     @property
     def is_startable(self) -> bool:
@@ -93,20 +100,38 @@ class Slots:
         payload_budget_bytes: int,
         rated: Collection[str] = (),
     ) -> None:
-        self.concurrency = concurrency
         self.payload_bytes = 0
-        self._payload_budget_bytes = payload_budget_bytes
+        self.done = 0
+        """Deliveries recorded or given back so far."""
         self._expected_bytes = LARGEST_BYTES
         self._suspects = 0
         self.waiting = 0
         self._all = Load(concurrency)
-        self._lanes = {
-            name: Lane(name, min(limit, concurrency), waits=name not in rated)
-            for name, limit in limits.items()
-        }
-        self._turns = deque(self._lanes.values())
+        self._lanes: dict[str, Lane] = {}
+        self._turns: deque[Lane] = deque()
         self._freed = anyio.Event()
         self._when_room: Callable[[], None] = lambda: None
+        self.configure(concurrency, limits, payload_budget_bytes, rated)
+
+    def configure(
+        self,
+        concurrency: int,
+        limits: Mapping[str, int],
+        payload_budget_bytes: int,
+        rated: Collection[str],
+    ) -> None:
+        """Set the limits, and by them the channels that are served."""
+        self.concurrency = concurrency
+        self._all.allow(concurrency)
+        self._payload_budget_bytes = payload_budget_bytes
+        for name, limit in limits.items():
+            if name not in self._lanes:
+                self._lanes[name] = Lane(name, limit)
+                self._turns.append(self._lanes[name])
+            self._lanes[name].allow(min(limit, concurrency), waits=name not in rated)
+        for lane in self._turns:
+            lane.is_served = lane.channel in limits
+        self._tell(is_passed_over=True)
 
     @property
     def running(self) -> int:
@@ -127,10 +152,11 @@ class Slots:
         claimed for each single slot.
         """
         self._turns.rotate(-1)
-        rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low}
+        rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low and lane.is_served}
         left_bytes = self._payload_budget_bytes - self.payload_bytes
         affordable = max(left_bytes // self._expected_bytes, 1)
-        limit = min(self._all.room, CLAIM_LIMIT, affordable)
+        # More may be in hand than a limit that was lowered allows.
+        limit = max(min(self._all.room, CLAIM_LIMIT, affordable), 0)
         return Room(rooms, limit, takes_suspect=not self._suspects)
 
     @property
@@ -139,7 +165,7 @@ class Slots:
         return (
             self.payload_bytes < self._payload_budget_bytes
             and (self._all.is_low or self._is_held_up)
-            and any(lane.is_low for lane in self._turns)
+            and any(lane.is_low and lane.is_served for lane in self._turns)
         )
 
     @property
@@ -198,6 +224,7 @@ class Slots:
         counts = _count(deliveries)
         freed = [self._lanes[channel].free(count) for channel, count in counts.items()]
         self._all.free(len(deliveries))
+        self.done += len(deliveries)
         self.payload_bytes -= _bytes(deliveries)
         suspects = sum([d.is_suspect for d in deliveries])
         self._suspects -= suspects
@@ -210,15 +237,25 @@ class Slots:
             self._freed.set()
             self._freed = anyio.Event()
 
-    def give_up_waiting(self) -> list[Delivery]:
+    def startable(self) -> dict[str, UUID]:
+        """Return what could start at once on each channel: nothing, while all goes well."""
+        if self._all.running >= self.concurrency:
+            return {}
+        return {
+            lane.channel: lane.waiting[0].delivery_id for lane in self._turns if lane.is_startable
+        }
+
+    def give_up_waiting(self, channels: Container[str] | None = None) -> list[Delivery]:
         """Take out of the line what was not started; it stays in hand until it is released."""
-        waiting = [delivery for lane in self._turns for delivery in lane.waiting]
+        given_up: list[Delivery] = []
         for lane in self._turns:
-            lane.open -= len(lane.waiting)
-            lane.waiting.clear()
-        self._all.open -= len(waiting)
-        self.waiting = 0
-        return waiting
+            if channels is None or lane.channel in channels:
+                given_up += lane.waiting
+                lane.open -= len(lane.waiting)
+                lane.waiting.clear()
+        self._all.open -= len(given_up)
+        self.waiting -= len(given_up)
+        return given_up
 
 
 def _count(deliveries: Sequence[Delivery]) -> Counter[str]:

@@ -105,7 +105,7 @@ async def stage(
 
     async def run_within_scope() -> None:
         with running.scope:
-            await run(receive, calls, grace_seconds)
+            await run(receive, calls, lambda: grace_seconds)
 
     with send, receive, anyio.fail_after(2 * WAIT_SECONDS):
         async with anyio.create_task_group() as tasks:

@@ -1,9 +1,12 @@
 """`chimewayd run`: the daemon, or several of them side by side."""
 # ruff: noqa: D301, PLC0415 - click wants a real \b; imports inside the command keep --help quick
 
+import faulthandler
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +15,7 @@ from chimewayd.cli.session import Sources, database, pass_sources, source_option
 
 if TYPE_CHECKING:
     from chimewayd.config import Settings
+    from chimewayd.systemd import Notifier
 
 LONGEST_NAME = 63
 MOST_PROCESSES = 64
@@ -60,14 +64,24 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
     """
     from chimewayd import log
 
-    settings = sources.load()
-    _require_channel(settings)
+    # Until somebody heeds it: what a reload would read is being read anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    faulthandler.enable()  # a watchdog's SIGABRT shows where everything stood
+    reread = partial(_read, sources, member)
+    settings = reread()
     log.setup(settings.log_level, settings.log_format)
     if member is None and processes > 1:
         return _supervise(sources, settings, processes, wants_migration)
-    if member is not None:
-        settings = _as_member(settings, member)
-    return _deliver(settings, wants_migration)
+    return _deliver(settings, reread, member, wants_migration)
+
+
+def _read(sources: Sources, member: int | None) -> "Settings":
+    """Read the settings; one of several has a name of its own."""
+    settings = sources.load()
+    _require_channel(settings)
+    if member is None:
+        return settings
+    return settings.model_copy(update={"name": f"{settings.name}-{member}"})
 
 
 def _require_channel(settings: "Settings") -> None:
@@ -82,10 +96,20 @@ def _require_channel(settings: "Settings") -> None:
         )
 
 
-def _deliver(settings: "Settings", wants_migration: bool) -> int:
+def _deliver(
+    settings: "Settings",
+    reread: "Callable[[], Settings]",
+    member: int | None,
+    wants_migration: bool,
+) -> int:
     import anyio
 
-    anyio.run(_serve, settings, wants_migration, backend_options={"use_uvloop": True})
+    from chimewayd import systemd
+
+    notifier = systemd.to_manager() if member is None else _join_parent(settings)
+    watchdog = systemd.watchdog_seconds()
+    serving = partial(_serve, settings, reread, notifier, watchdog, wants_migration)
+    anyio.run(serving, backend_options={"use_uvloop": True})
     return 0
 
 
@@ -95,13 +119,20 @@ def _supervise(
     """Run several daemons as children of this process; return the exit status."""
     import anyio
 
+    from chimewayd import systemd
     from chimewayd.processes import supervise
 
     names = _member_names(settings.name, processes)
     if wants_migration:
         anyio.run(_migrate, settings)
     commands = {name: _member_command(sources, n) for n, name in enumerate(names, 1)}
-    return anyio.run(supervise, commands, lambda said: click.echo(f"chimewayd: {said}", err=True))
+    return anyio.run(
+        supervise,
+        commands,
+        lambda said: click.echo(f"chimewayd: {said}", err=True),
+        systemd.to_manager(),
+        systemd.watchdog_seconds(),
+    )
 
 
 def _member_names(name: str, processes: int) -> list[str]:
@@ -129,21 +160,28 @@ def _member_command(sources: Sources, member: int) -> Sequence[str]:
     return (*python, *options, "run", f"--member={member}")
 
 
-def _as_member(settings: "Settings", member: int) -> "Settings":
-    """Become one of several: with a name of its own, and never outliving the parent."""
+def _join_parent(settings: "Settings") -> "Notifier":
+    """Never outlive the parent, and speak to it alone."""
+    from chimewayd import systemd
     from chimewayd.processes import stop_with_parent
 
     patience = settings.shutdown_grace.total_seconds() + LAST_SECONDS
     stop_with_parent(sys.stdin.fileno(), patience)
-    return settings.model_copy(update={"name": f"{settings.name}-{member}"})
+    return systemd.to_parent(sys.stdin.fileno())
 
 
-async def _serve(settings: "Settings", wants_migration: bool) -> None:
+async def _serve(
+    settings: "Settings",
+    reread: "Callable[[], Settings]",
+    notifier: "Notifier",
+    watchdog_seconds: float | None,
+    wants_migration: bool,
+) -> None:
     from chimewayd import daemon
 
     if wants_migration:
         await _migrate(settings)
-    abandoned = await daemon.serve(settings)
+    abandoned = await daemon.serve(settings, reread, notifier, watchdog_seconds)
     if abandoned:
         # A task that cannot be cancelled would keep the event loop, and us, from ending.
         sys.stdout.flush()

@@ -1,0 +1,187 @@
+"""Takes over a changed configuration while deliveries go on.
+
+    SIGHUP ─▶ read ─▶ what has changed? ─▶ open new adapters ─▶ tell the database ─▶ in force
+                │                              │                                      │
+                └──── wrong: the old one ◀─────┘            old adapters leave when their calls end
+
+Between the old and the new configuration there is no moment: the last step awaits nothing. What
+is in hand of a channel that is gone and was not begun is given back; its calls end as they began.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import anyio
+import structlog
+
+from chimewayd import adapters, db
+from chimewayd import log as logging
+from chimewayd.adapters.base import Adapter
+from chimewayd.config import Settings, calls_longer_than_lease
+from chimewayd.config_channel import ChannelConfig
+from chimewayd.errors import ChimewaydError, ConfigErrors
+from chimewayd.log import Event
+from chimewayd.models import Delivery
+from chimewayd.open_channels import OpenChannels
+from chimewayd.run import Calls, Channel, call_hands
+from chimewayd.state import State, limits, max_attempts
+
+RELOADABLE = frozenset(
+    {
+        *("channels", "concurrency", "payload_budget_mib", "poll_interval", "shutdown_grace"),
+        *("log_level", "log_format"),
+    }
+)
+
+HINT = "the old configuration stays in force: `chimewayd config check`, then reload again"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new configuration changes."""
+
+    settings: Settings
+    """What is to be in force."""
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    """Channels that are served before and after, otherwise."""
+    reopened: list[str]
+    """Those of the changed ones that need a new adapter."""
+    applied: list[str]
+    needs_restart: list[str]
+    """Settings that are different now and read at the start alone."""
+
+
+def plan(old: Settings, new: Settings) -> Change:
+    """Decide what changes.
+
+    Raises:
+        ConfigErrors: with a lease that holds until the restart, the new calls are too long.
+    """
+    differ = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
+    applied = [name for name in differ if name in RELOADABLE]
+    settings = old.model_copy(update={name: getattr(new, name) for name in applied})
+    if errors := list(calls_longer_than_lease(settings, {})):
+        raise ConfigErrors(errors)
+    before, after = old.channels, settings.channels
+    changed = [name for name in after if name in before and after[name] != before[name]]
+    return Change(
+        settings=settings,
+        added=sorted(after.keys() - before.keys()),
+        removed=sorted(before.keys() - after.keys()),
+        changed=sorted(changed),
+        reopened=[name for name in sorted(changed) if _is_reopened(before[name], after[name])],
+        applied=[name for name in applied if name != "channels"],
+        needs_restart=[name for name in differ if name not in RELOADABLE],
+    )
+
+
+async def heed_reloads(state: State, opened: OpenChannels) -> None:
+    """Reload whenever asked, for ever."""
+    await state.readiness.ready.wait()
+    while True:
+        await state.reload.wait(math.inf)
+        state.notifier.reloading()
+        try:
+            change = plan(state.settings, await anyio.to_thread.run_sync(state.reread))
+            await apply(state, opened, change)
+        except Exception as error:  # an adapter may raise anything; the old settings stay
+            state.is_config_current = False
+            is_ours = isinstance(error, ChimewaydError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            log.exception(Event.CONFIG_REFUSED, reason=reason, hint=HINT, exc_info=not is_ours)
+        else:
+            state.is_config_current = True
+            _say(change)
+        state.notifier.ready()
+
+
+async def apply(state: State, opened: OpenChannels, change: Change) -> None:
+    """Put a change into force.
+
+    Raises:
+        ConfigError, ConfigErrors: an adapter's settings are wrong.
+        Exception: an adapter cannot be opened.
+    """
+    fresh = await _open(opened, change)
+    for name in (*change.added, *change.changed):
+        configure = partial(db.configure_channel, state.sessions.upkeep, name)
+        await state.outage.outlast(partial(configure, change.settings.channels[name]))
+    _put_into_force(state, opened, change, fresh)
+    # Others, and `explain`, hear of it with the next heartbeat: this is it.
+    await state.outage.outlast(partial(db.heartbeat, state.sessions.upkeep, state.me, []))
+
+
+async def _open(opened: OpenChannels, change: Change) -> dict[str, Channel]:
+    wanted = {name: change.settings.channels[name] for name in (*change.added, *change.reopened)}
+    made = {name: _make(name, channel) for name, channel in wanted.items()}
+    fresh: dict[str, Channel] = {}
+    try:
+        for name, channel in wanted.items():
+            fresh[name] = await opened.open(name, made[name], channel.timeout)
+    except BaseException:
+        for needless in fresh.values():
+            opened.leave(needless, lambda: True)
+        raise
+    return fresh
+
+
+def _put_into_force(
+    state: State, opened: OpenChannels, change: Change, fresh: dict[str, Channel]
+) -> None:
+    calls, settings = state.calls, change.settings
+    gone = {name: state.channels.pop(name) for name in (*change.removed, *change.reopened)}
+    state.channels |= fresh
+    state.max_attempts |= max_attempts(settings)
+    state.me.channels = tuple(sorted(settings.channels))
+    if {"log_level", "log_format"} & set(change.applied):
+        logging.setup(settings.log_level, settings.log_format)
+    state.settings = settings
+    calls.slots.configure(*limits(settings))
+    calls.unsent.put_all(calls.slots.give_up_waiting(change.removed))
+    call_hands(calls)
+    # Its sleep may be the old poll interval, or know nothing of a new channel.
+    state.bell.ring()
+    for name, channel in gone.items():
+        opened.leave(channel, partial(_have_ended, calls, _under_way(calls, name)))
+
+
+def _under_way(calls: Calls, channel: str) -> list[Delivery]:
+    in_calls = [worker.delivery for worker in calls.busy]
+    return [d for d in in_calls if d is not None and d.channel == channel]
+
+
+def _have_ended(calls: Calls, deliveries: list[Delivery]) -> bool:
+    # By identity: the same delivery may be in a later call by then.
+    under_way = {id(worker.delivery) for worker in calls.busy}
+    return not any(id(delivery) in under_way for delivery in deliveries)
+
+
+def _make(name: str, channel: ChannelConfig) -> Adapter:
+    return adapters.make(name, *_seen_by_adapter(channel))
+
+
+def _seen_by_adapter(channel: ChannelConfig) -> tuple[str, dict[str, Any], timedelta]:
+    return channel.adapter, channel.settings, channel.timeout
+
+
+def _is_reopened(before: ChannelConfig, after: ChannelConfig) -> bool:
+    return _seen_by_adapter(before) != _seen_by_adapter(after)
+
+
+def _say(change: Change) -> None:
+    log.info(
+        Event.CONFIG_RELOADED,
+        added=change.added,
+        removed=change.removed,
+        changed=change.changed,
+        settings=change.applied,
+    )
+    if change.needs_restart:
+        log.warning(Event.CONFIG_NEEDS_RESTART, settings=change.needs_restart)

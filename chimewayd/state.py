@@ -1,0 +1,88 @@
+"""What the stages of one daemon share: where it stands, and what a reload changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from chimewayd import db
+from chimewayd.config import Settings
+from chimewayd.leases import Leases
+from chimewayd.listen import Bell
+from chimewayd.models import Delivery, Report
+from chimewayd.outage import Outage
+from chimewayd.outbox import Outbox
+from chimewayd.readiness import Readiness
+from chimewayd.run import Calls, Channel
+from chimewayd.slots import Slots
+from chimewayd.startup import Sessions
+from chimewayd.systemd import Notifier
+
+MIB = 1024 * 1024
+
+
+@dataclass(slots=True)
+class State:
+    """One daemon."""
+
+    settings: Settings
+    """In force now."""
+    reread: Callable[[], Settings]
+    """Reads the settings anew."""
+    sessions: Sessions
+    me: db.Identity
+    channels: dict[str, Channel]
+    """What is served, by name."""
+    calls: Calls
+    notifier: Notifier
+    max_attempts: dict[str, int] = field(default_factory=dict)
+    """Of each channel, for the log."""
+    outage: Outage = field(default_factory=Outage)
+    bell: Bell = field(default_factory=Bell)
+    readiness: Readiness = field(default_factory=Readiness)
+    reload: Bell = field(default_factory=Bell)
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    is_config_current: bool = True
+    """The last reload was not refused."""
+    standing: list[str] = field(default_factory=list)
+    """Stages that stand still."""
+
+    @property
+    def outboxes(self) -> dict[str, Outbox[Any]]:
+        """What waits for a stage, by the stage."""
+        return {"record": self.calls.reports, "release": self.calls.unsent}
+
+
+def begin(
+    settings: Settings,
+    reread: Callable[[], Settings],
+    sessions: Sessions,
+    me: db.Identity,
+    channels: dict[str, Channel],
+    notifier: Notifier,
+) -> State:
+    """Begin with nothing in hand."""
+    calls = Calls(
+        channels=channels,
+        slots=Slots(*limits(settings)),
+        leases=Leases(settings.lease.total_seconds()),
+        reports=Outbox[Report](),
+        unsent=Outbox[Delivery](),
+    )
+    return State(settings, reread, sessions, me, channels, calls, notifier, max_attempts(settings))
+
+
+def limits(settings: Settings) -> tuple[int, dict[str, int], int, list[str]]:
+    """Return what limits the deliveries in hand, as `Slots` takes it."""
+    channels = settings.channels
+    return (
+        settings.concurrency,
+        {name: channel.concurrency for name, channel in channels.items()},
+        settings.payload_budget_mib * MIB,
+        [name for name, channel in channels.items() if channel.rate],
+    )
+
+
+def max_attempts(settings: Settings) -> dict[str, int]:
+    return {name: channel.retry.max_attempts for name, channel in settings.channels.items()}

@@ -27,9 +27,14 @@ _logger = structlog.get_logger()
 # Also declared as entry points; the table keeps a checkout working that was not installed again,
 # and a plug-in from taking a built-in name. Loaded one by one: `sink` needs no HTTP client.
 BUILT_IN: Mapping[str, str] = {
+    "discord": "chimewayd.adapters.discord:DiscordAdapter",
     "exec": "chimewayd.adapters.exec:ExecAdapter",
     "log": "chimewayd.adapters.log:LogAdapter",
     "sink": "chimewayd.adapters.sink:SinkAdapter",
+    "slack": "chimewayd.adapters.slack:SlackAdapter",
+    "teams": "chimewayd.adapters.teams:TeamsAdapter",
+    "telegram": "chimewayd.adapters.telegram:TelegramAdapter",
+    "twilio": "chimewayd.adapters.twilio:TwilioAdapter",
     "webhook": "chimewayd.adapters.webhook:WebhookAdapter",
 }
 

@@ -24,6 +24,7 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Uncertain,
 )
 
 LONGEST_RETRY_AFTER = timedelta(days=365)
@@ -39,6 +40,7 @@ class Meaning(StrEnum):
     THROTTLED = "throttled"
     PERMANENT = "permanent"
     BOUNCED = "bounced"
+    UNCERTAIN = "uncertain"
     MISCONFIGURED = "misconfigured"
 
 
@@ -116,6 +118,8 @@ def outcome_of(
             return Permanent(detail=detail, status_code=status, response=excerpt)
         case Meaning.BOUNCED:
             return Bounced(detail=detail, status_code=status, response=excerpt)
+        case Meaning.UNCERTAIN:
+            return Uncertain(detail=detail, status_code=status, response=excerpt)
         case Meaning.MISCONFIGURED:
             return Misconfigured(detail=detail, status_code=status, response=excerpt)
         case _:

@@ -74,8 +74,12 @@ def to_manager(environment: Mapping[str, str] = os.environ) -> Notifier:
 
 def to_parent(lifeline: int) -> Notifier:
     """Speak to the process at the other end of this socket."""
-    parent = socket.socket(fileno=os.dup(lifeline))
-    return Notifier(lambda message: parent.send(message, socket.MSG_DONTWAIT))
+
+    def send(message: bytes) -> None:
+        with socket.socket(fileno=os.dup(lifeline)) as parent:
+            parent.send(message, socket.MSG_DONTWAIT)
+
+    return Notifier(send)
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:

@@ -49,7 +49,8 @@ def describe(state: State, figures: Figures, now: float) -> str:
     elif state.outage.since is not None:
         doing = f"the database is away since {now - state.outage.since:.0f} s"
     else:
-        doing = f"serving {len(state.channels)} channels"
+        count = len(state.channels)
+        doing = f"serving {count} channel{'' if count == 1 else 's'}"
     refused = "" if state.is_config_current else "; THE LAST RELOAD WAS REFUSED, see the log"
     return f"{doing}: {figures}{refused}"
 

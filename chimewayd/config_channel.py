@@ -1,6 +1,7 @@
 """The settings of one channel: its adapter, its limits, its policy."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -122,6 +123,14 @@ class ChannelConfig(BaseModel):
     on_uncertain: OnUncertain = Field(
         default=OnUncertain.RETRY,
         description="What to do when a request was handed over and no answer came.",
+    )
+    templates: Path | None = Field(
+        default=None,
+        description="The folder of the templates that a payload may name; unset: none.",
+        json_schema_extra={
+            "allowed": "an absolute path",
+            "example": '"/etc/chimewayd/templates"',
+        },
     )
     settings: dict[str, Any] = Field(
         default={}, description="The adapter's own settings; the adapter checks them."

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -21,6 +22,7 @@ CHANNEL = "NAME"
 _KINDS = {
     float: "number",
     int: "whole number",
+    Path: "path",
     str: "text",
     timedelta: "duration",
     SecretStr: "text, secret",

@@ -10,16 +10,13 @@ is in hand of a channel that is gone and was not begun is given back; its calls 
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import anyio
 import structlog
 
-from chimewayd import adapters, db
+from chimewayd import db
 from chimewayd import log as logging
-from chimewayd.adapters.base import Adapter
 from chimewayd.config import Settings, calls_longer_than_lease
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.errors import ChimewaydError, ConfigErrors
@@ -27,6 +24,7 @@ from chimewayd.log import Event
 from chimewayd.models import Delivery
 from chimewayd.open_channels import OpenChannels
 from chimewayd.run import Calls, Channel, call_hands
+from chimewayd.startup import make_adapter
 from chimewayd.state import State, limits, max_attempts
 
 RELOADABLE = frozenset(
@@ -120,7 +118,7 @@ async def apply(state: State, opened: OpenChannels, change: Change) -> None:
 
 async def _open(opened: OpenChannels, change: Change) -> dict[str, Channel]:
     wanted = {name: change.settings.channels[name] for name in (*change.added, *change.reopened)}
-    made = {name: _make(name, channel) for name, channel in wanted.items()}
+    made = {name: make_adapter(name, channel) for name, channel in wanted.items()}
     fresh: dict[str, Channel] = {}
     try:
         for name, channel in wanted.items():
@@ -163,16 +161,10 @@ def _have_ended(calls: Calls, deliveries: list[Delivery]) -> bool:
     return not any(id(delivery) in under_way for delivery in deliveries)
 
 
-def _make(name: str, channel: ChannelConfig) -> Adapter:
-    return adapters.make(name, *_seen_by_adapter(channel))
-
-
-def _seen_by_adapter(channel: ChannelConfig) -> tuple[str, dict[str, Any], timedelta]:
-    return channel.adapter, channel.settings, channel.timeout
-
-
 def _is_reopened(before: ChannelConfig, after: ChannelConfig) -> bool:
-    return _seen_by_adapter(before) != _seen_by_adapter(after)
+    """Tell whether what `make_adapter` looks at is different."""
+    looked_at = ("adapter", "settings", "timeout", "templates")
+    return any(getattr(before, name) != getattr(after, name) for name in looked_at)
 
 
 def _say(change: Change) -> None:

@@ -12,8 +12,10 @@ import structlog
 from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.config import Settings
+from chimewayd.config_channel import ChannelConfig
 from chimewayd.log import Event
 from chimewayd.session import Session, connect
+from chimewayd.templates.templated import Templated, check_folder
 
 log = structlog.get_logger()
 
@@ -33,10 +35,20 @@ def make_adapters(settings: Settings) -> dict[str, Adapter]:
     Raises:
         ConfigError, ConfigErrors: a channel's adapter or one of its settings is wrong.
     """
-    return {
-        name: adapters.make(name, channel.adapter, channel.settings, channel.timeout)
-        for name, channel in settings.channels.items()
-    }
+    return {name: make_adapter(name, channel) for name, channel in settings.channels.items()}
+
+
+def make_adapter(name: str, channel: ChannelConfig) -> Adapter:
+    """Make the adapter of one channel, with the rendering of its templates before it.
+
+    Raises:
+        ConfigError, ConfigErrors: the adapter, the folder or one of the settings is wrong.
+    """
+    adapter = adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+    if channel.templates is None:
+        return adapter
+    check_folder(name, channel.templates)
+    return Templated(adapter, channel.templates, channel.timeout)
 
 
 async def join(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.Identity]:

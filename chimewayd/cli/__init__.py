@@ -26,6 +26,7 @@ from chimewayd.cli import (
     listing,
     migrate,
     operate,
+    preview,
     run,
     send,
     status,
@@ -87,7 +88,7 @@ def chimewayd() -> None:
 
 for command in (
     *(run.command, migrate.command, demo.command),
-    *(send.command, explain.command, status.command, tail.command),
+    *(send.command, preview.command, explain.command, status.command, tail.command),
     *(failures.command, listing.command, *operate.commands, doctor.command),
 ):
     chimewayd.add_command(command)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from chimewayd import adapters, db_facts, migrate, session
+from chimewayd import db_facts, migrate, session
 from chimewayd import dsn as dsn_module
 from chimewayd.diagnosis import notifications, rules
 from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
+from chimewayd.startup import make_adapter
 
 if TYPE_CHECKING:
     from chimewayd.config import Settings
@@ -71,7 +72,7 @@ def examine_adapters(settings: "Settings") -> list[Finding]:
     findings = []
     for name, channel in settings.channels.items():
         try:
-            adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+            make_adapter(name, channel)
         except (ConfigError, ConfigErrors) as error:
             findings.append(fault("adapters", str(error), "correct the setting"))
     return findings or [ok("adapters", f"{len(settings.channels)} channels, each can be made")]

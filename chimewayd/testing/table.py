@@ -21,10 +21,13 @@ _excuses: dict[tuple[str, str], str] = {}
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note of each test what it shows, and of which adapter."""
-    if not isinstance(item, pytest.Function) or item.cls is None:
+    if not isinstance(item, pytest.Function) or not hasattr(item.cls, "kind"):
         return
-    promise, kind = getattr(item.function, PROMISE, None), getattr(item.cls, "kind", None)
-    if promise is None or kind is None:
+    promise, kind = (
+        getattr(item.function, PROMISE, None),
+        getattr(item.cls, "label", "") or item.cls.kind,
+    )
+    if promise is None:
         return
     item.user_properties.append((SHOWN, f"{kind}\n{promise}"))
     if excuse := getattr(item.cls, "cannot", {}).get(promise):

@@ -93,6 +93,43 @@ class RetryPolicy(BaseModel):
         return self
 
 
+class BreakerPolicy(BaseModel):
+    """When a channel stops calling for a while, and how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    failure_ratio: Number | None = Field(
+        default=None,
+        ge=0.01,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of failed calls that opens the breaker; unset: only a provider "
+        "that cannot be reached at all does.",
+        json_schema_extra={"example": "0.5"},
+    )
+    window: Duration = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="The time over which calls are counted, in each daemon.",
+    )
+    min_calls: Whole = Field(
+        default=20, ge=1, le=10_000, description="Fewer calls than these say nothing."
+    )
+    open_for: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(hours=1),
+        description="How long it is open before one call may try; each failed try doubles that.",
+    )
+    longest_open: Duration = Field(
+        default=timedelta(minutes=10),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(days=1),
+        description="The longest wait between two tries.",
+    )
+
+
 class ChannelConfig(BaseModel):
     """One channel: which adapter, its settings, its policy."""
 
@@ -137,6 +174,9 @@ class ChannelConfig(BaseModel):
     )
     retry: RetryPolicy = Field(
         default=RetryPolicy(), description="When a failed delivery is tried again."
+    )
+    breaker: BreakerPolicy = Field(
+        default=BreakerPolicy(), description="When the channel stops calling for a while."
     )
 
     @property

@@ -18,6 +18,7 @@ import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from chimewayd import db, failpoints
+from chimewayd.breakers import watch
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
@@ -122,8 +123,9 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
     async with anyio.create_task_group() as upkeep:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
         upkeep.start_soon(sweep, sessions.upkeep, me, outage)
+        upkeep.start_soon(watch, sessions.upkeep, me, state.breakers, outage)
         async with anyio.create_task_group() as pipeline:
-            desk = Desk(sessions.records, me, *ends, state.max_attempts, state.bell)
+            desk = Desk(sessions.records, me, *ends, state.max_attempts, state.bell, state.breakers)
             pipeline.start_soon(record, desk, calls.reports)
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, state, pipeline.cancel_scope)

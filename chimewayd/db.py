@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from chimewayd.config_channel import ChannelConfig
-from chimewayd.models import Delivery, Ended, Lost, Report, Room, Verdict, kind_of
+from chimewayd.config_channel import BreakerPolicy, ChannelConfig
+from chimewayd.models import Delivery, Ended, Lost, OpenBreaker, Report, Room, Verdict, kind_of
 from chimewayd.session import Session
 
 CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7, $8)"
 RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 RECORD_UNLOCKED = RECORD.replace("chimeway.record", "chimeway.record_unlocked")
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
-RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4)"
+RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4, $5)"
+OPEN_BREAKER = "select changed from chimeway.open_breaker($1, $2, $3, $4, $5, $6)"
+OPEN_BREAKERS = "select * from chimeway.open_breakers($1)"
 RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
 PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
 END_ORPHANED_LEASES = "select * from chimeway.end_orphaned_leases($1, $2, $3)"
@@ -110,14 +112,20 @@ def _unless_empty(column: list[object]) -> list[object] | None:
 
 
 async def release_unsent(
-    session: Session, me: Identity, deliveries: Sequence[Delivery], reason: str
+    session: Session,
+    me: Identity,
+    deliveries: Sequence[Delivery],
+    reason: str,
+    waits: Sequence[timedelta | None] = (),
 ) -> list[UUID]:
+    """Give back what was not sent, due now or after its own wait."""
     rows = await session.fetch(
         RELEASE_UNSENT,
         me.name,
         [d.delivery_id for d in deliveries],
         [d.claim_id for d in deliveries],
         reason,
+        _unless_empty(list(waits)),
     )
     return [row[0] for row in rows]
 
@@ -129,6 +137,25 @@ async def release_unheard(
     rows = await session.fetch(RELEASE_UNHEARD, me.daemon_id, me.name, list(known), older_than)
     count: int = rows[0][0]
     return count
+
+
+async def open_breaker(
+    session: Session,
+    channel: str,
+    reason: str,
+    me: Identity,
+    policy: BreakerPolicy,
+    claim_ids: Sequence[int],
+) -> list[OpenBreaker]:
+    """Open a channel's breaker; return it, unless it was open before and is as it was."""
+    asked = (channel, reason, me.name, policy.open_for, policy.longest_open, list(claim_ids))
+    if not any(row[0] for row in await session.fetch(OPEN_BREAKER, *asked)):
+        return []
+    return await open_breakers(session, [channel])
+
+
+async def open_breakers(session: Session, channels: Sequence[str]) -> list[OpenBreaker]:
+    return [OpenBreaker._make(row) for row in await session.fetch(OPEN_BREAKERS, list(channels))]
 
 
 async def pause_channel(session: Session, channel: str, reason: str, actor: str) -> None:

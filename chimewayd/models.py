@@ -163,7 +163,18 @@ class TimedOut(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misconfigured(Outcome):
-    """Our own fault (credentials, relay, no network): no attempt is used, the channel pauses."""
+    """Our own fault, which only people mend (credentials, a command that is not there).
+
+    No attempt is used; the channel is paused until somebody resumes it.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable(Outcome):
+    """The provider or our way to it is down, whoever the recipient is (relay, DNS, network).
+
+    No attempt is used; the channel's breaker opens, and one delivery at a time tries again.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +223,26 @@ class Lost(NamedTuple):
     suppression_reason: str | None
     attempt_number: int
     next_attempt_at: datetime | None
+
+
+class Unsent(NamedTuple):
+    """One claimed delivery that is not called now, on its way back to the queue."""
+
+    delivery: Delivery
+    reason: str = "claimed, but not called in time"
+    wait: timedelta | None = None
+    """How long it is not to be claimed again; None: not at all."""
+
+
+class OpenBreaker(NamedTuple):
+    """One channel that `chimeway.open_breakers` says makes no calls, column by column."""
+
+    channel: str
+    opened_at: datetime
+    opened_by: str
+    reason: str
+    retry_at: datetime
+    failed_probes: int
 
 
 class Ended(NamedTuple):

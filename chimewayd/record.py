@@ -2,6 +2,7 @@
 
     reports ─▶ one batch ─▶ chimeway.record ─▶ one line a call ─▶ slots free again
     unsent  ─▶ one batch ─▶ chimeway.release_unsent ─────────────▶ slots free again
+    our own faults ─▶ the channel is paused, or its breaker opens ─▶ chimeway.release_unsent
 
     locked  ─▶ again and again, beside the others ─▶ the same
 
@@ -19,17 +20,19 @@ import structlog
 
 from chimewayd import db, failpoints
 from chimewayd.attempt_line import attempt_line
+from chimewayd.breakers import Breakers
 from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
 from chimewayd.models import (
-    Delivery,
     Misconfigured,
     Report,
     Succeeded,
     Temporary,
     Throttled,
+    Unavailable,
+    Unsent,
     Verdict,
 )
 from chimewayd.outage import Outage
@@ -38,6 +41,9 @@ from chimewayd.session import Session
 from chimewayd.slots import Slots
 
 BATCH_LIMIT = 500
+OUR_FAULTS = (Misconfigured, Unavailable)
+"""No fault of the delivery's: it uses no attempt, and its channel stops."""
+
 LOCKED_RETRY_SECONDS = 0.5
 SHOWN = 10
 """Deliveries that one line names."""
@@ -57,6 +63,7 @@ class Desk:
     max_attempts: Mapping[str, int]
     """Of each channel, for the log."""
     bell: Bell
+    breakers: Breakers
 
     def free(self, reports: Sequence[Report]) -> None:
         """These are recorded, or given back."""
@@ -71,12 +78,14 @@ async def record(desk: Desk, reports: Outbox[Report]) -> None:
     async with anyio.create_task_group() as stragglers:
         stragglers.start_soon(_record_locked, desk, locked)
         while batch := await reports.take(BATCH_LIMIT):
-            faults = [report for report in batch if isinstance(report.outcome, Misconfigured)]
-            calls = [report for report in batch if not isinstance(report.outcome, Misconfigured)]
+            faults = [report for report in batch if isinstance(report.outcome, OUR_FAULTS)]
+            calls = batch
+            if faults:
+                calls = [r for r in batch if not isinstance(r.outcome, OUR_FAULTS)]
             if calls:
                 locked.put_all(await _settle(desk, calls, partial(_record, desk)))
             if faults:
-                await desk.outage.outlast(lambda: _pause(desk.session, desk.me, faults))  # noqa: B023 - awaited here
+                await desk.outage.outlast(partial(_stop_channels, desk, faults))
                 desk.free(faults)
         locked.close()
 
@@ -109,6 +118,10 @@ async def _settle(
         # Whoever sleeps until the next due time must hear of a nearer one.
         desk.bell.ring()
     desk.free(settled)
+    for channel, reason in desk.breakers.judge(settled, anyio.current_time()).items():
+        await desk.outage.outlast(
+            partial(desk.breakers.open, desk.session, desk.me, channel, reason, [])
+        )
     return locked
 
 
@@ -125,22 +138,33 @@ def _paired(
 async def release(
     session: Session,
     me: db.Identity,
-    unsent: Outbox[Delivery],
+    unsent: Outbox[Unsent],
     slots: Slots,
     leases: Leases,
     outage: Outage,
 ) -> None:
     """Give back what was not sent, until `unsent` closes."""
     while batch := await unsent.take(BATCH_LIMIT):
-        reason = "claimed, but not called in time"
         if failpoints.armed:
             await failpoints.reach(failpoints.Point.BEFORE_RELEASE)
-        await outage.outlast(lambda: db.release_unsent(session, me, batch, reason))  # noqa: B023 - awaited here
+        for reason in {unsent.reason for unsent in batch}:
+            alike = [unsent for unsent in batch if unsent.reason == reason]
+            await outage.outlast(partial(_release, session, me, alike, reason))
         if failpoints.armed:
             await failpoints.reach(failpoints.Point.AFTER_RELEASE)
-        leases.leave(batch)
-        slots.free(batch)
-        log.info(Event.DELIVERY_RELEASED, deliveries=len(batch), reason=reason)
+        deliveries = [unsent.delivery for unsent in batch]
+        leases.leave(deliveries)
+        slots.free(deliveries)
+
+
+async def _release(
+    session: Session, me: db.Identity, unsent: Sequence[Unsent], reason: str
+) -> None:
+    deliveries, waits = [u.delivery for u in unsent], [u.wait for u in unsent]
+    await db.release_unsent(session, me, deliveries, reason, waits)
+    is_deferral = any(wait is not None for wait in waits)
+    event = Event.DELIVERY_DEFERRED if is_deferral else Event.DELIVERY_RELEASED
+    log.info(event, deliveries=len(deliveries), reason=reason)
 
 
 async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
@@ -159,15 +183,23 @@ async def _record_unlocked(desk: Desk, reports: Sequence[Report]) -> list[Verdic
     return await db.record(desk.session, desk.me, reports, now, passes_over_locked=True)
 
 
-async def _pause(session: Session, me: db.Identity, faults: Sequence[Report]) -> None:
-    """Pause the channel loudly and give the deliveries back: our own fault is no attempt."""
+async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> None:
+    """Stop the channels loudly and give the deliveries back: our own fault is no attempt."""
     for channel in {report.delivery.channel for report in faults}:
-        details = [r.outcome.detail for r in faults if r.delivery.channel == channel]
-        reason = details[0] or "the channel is misconfigured"
-        await db.pause_channel(session, channel, reason, f"daemon {me.name}")
-        log.error(Event.CHANNEL_PAUSED, channel=channel, reason=reason)
-    deliveries = [report.delivery for report in faults]
-    await db.release_unsent(session, me, deliveries, "the channel was paused: our own fault")
+        ours = [report for report in faults if report.delivery.channel == channel]
+        for_people = [r for r in ours if isinstance(r.outcome, Misconfigured)]
+        detail = (for_people or ours)[0].outcome.detail
+        if for_people:
+            reason = detail or "the channel is misconfigured"
+            await db.pause_channel(desk.session, channel, reason, f"daemon {desk.me.name}")
+            log.error(Event.CHANNEL_PAUSED, channel=channel, reason=reason)
+            told = "the channel was paused: our own fault"
+        else:
+            reason = detail or "the provider is unavailable"
+            claims = [report.delivery.claim_id for report in ours]
+            await desk.breakers.open(desk.session, desk.me, channel, reason, claims)
+            told = f"the provider is unavailable: {reason}"
+        await db.release_unsent(desk.session, desk.me, [r.delivery for r in ours], told)
 
 
 def _bare(report: Report) -> Report:

@@ -21,11 +21,11 @@ from chimewayd.config import Settings, calls_longer_than_lease
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.errors import ChimewaydError, ConfigErrors
 from chimewayd.log import Event
-from chimewayd.models import Delivery
+from chimewayd.models import Delivery, Unsent
 from chimewayd.open_channels import OpenChannels
 from chimewayd.run import Calls, Channel, call_hands
 from chimewayd.startup import make_adapter
-from chimewayd.state import State, limits, max_attempts
+from chimewayd.state import State, breaker_policies, limits, max_attempts
 
 RELOADABLE = frozenset(
     {
@@ -142,7 +142,8 @@ def _put_into_force(
         logging.setup(settings.log_level, settings.log_format)
     state.settings = settings
     calls.slots.configure(*limits(settings))
-    calls.unsent.put_all(calls.slots.give_up_waiting(change.removed))
+    state.breakers.configure(breaker_policies(settings))
+    calls.unsent.put_all([Unsent(d) for d in calls.slots.give_up_waiting(change.removed)])
     call_hands(calls)
     # Its sleep may be the old poll interval, or know nothing of a new channel.
     state.bell.ring()

@@ -24,7 +24,7 @@ from chimewayd import failpoints
 from chimewayd.adapters.base import Adapter
 from chimewayd.leases import Leases
 from chimewayd.log import Event
-from chimewayd.models import Delivery, Outcome, Report, TimedOut, Uncertain, Unclassified
+from chimewayd.models import Delivery, Outcome, Report, TimedOut, Uncertain, Unclassified, Unsent
 from chimewayd.outbox import Outbox
 from chimewayd.slots import Slots
 
@@ -77,7 +77,7 @@ class Calls:
     slots: Slots
     leases: Leases
     reports: Outbox[Report]
-    unsent: Outbox[Delivery]
+    unsent: Outbox[Unsent]
     workers: dict[asyncio.Task[None], Worker] = field(default_factory=dict)
     idle: list[asyncio.Future[None]] = field(default_factory=list)
     is_hand_called: bool = False
@@ -107,7 +107,7 @@ async def run(
             async for batch in claimed:
                 calls.slots.queue(batch)
                 call_hands(calls)
-            calls.unsent.put_all(calls.slots.give_up_waiting())
+            calls.unsent.put_all([Unsent(d) for d in calls.slots.give_up_waiting()])
             await _finish(calls, grace())
             keepers.cancel_scope.cancel()
     finally:
@@ -188,7 +188,7 @@ async def _work(calls: Calls) -> None:
         # A reload may have taken the channel away.
         if not channel or not calls.leases.fits(delivery.claim_id, worker.started, seconds):
             slots.finish(delivery)
-            calls.unsent.put(delivery)
+            calls.unsent.put(Unsent(delivery))
             continue
         worker.deadline = worker.started + seconds
         worker.delivery = delivery

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
 
 from chimewayd import db
+from chimewayd.breakers import Breakers
 from chimewayd.config import Settings
+from chimewayd.config_channel import BreakerPolicy
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
-from chimewayd.models import Delivery, Report
+from chimewayd.models import Report, Unsent
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
 from chimewayd.readiness import Readiness
@@ -35,6 +38,7 @@ class State:
     channels: dict[str, Channel]
     """What is served, by name."""
     calls: Calls
+    breakers: Breakers
     notifier: Notifier
     max_attempts: dict[str, int] = field(default_factory=dict)
     """Of each channel, for the log."""
@@ -68,9 +72,18 @@ def begin(
         slots=Slots(*limits(settings)),
         leases=Leases(settings.lease.total_seconds()),
         reports=Outbox[Report](),
-        unsent=Outbox[Delivery](),
+        unsent=Outbox[Unsent](),
     )
-    return State(settings, reread, sessions, me, channels, calls, notifier, max_attempts(settings))
+    breakers = Breakers(breaker_policies(settings), partial(_give_back, calls))
+    return State(
+        *(settings, reread, sessions, me, channels, calls, breakers, notifier),
+        max_attempts(settings),
+    )
+
+
+def _give_back(calls: Calls, channel: str, reason: str) -> None:
+    waiting = calls.slots.give_up_waiting([channel])
+    calls.unsent.put_all([Unsent(delivery, reason) for delivery in waiting])
 
 
 def limits(settings: Settings) -> tuple[int, dict[str, int], int, list[str]]:
@@ -82,6 +95,10 @@ def limits(settings: Settings) -> tuple[int, dict[str, int], int, list[str]]:
         settings.payload_budget_mib * MIB,
         [name for name, channel in channels.items() if channel.rate],
     )
+
+
+def breaker_policies(settings: Settings) -> dict[str, BreakerPolicy]:
+    return {name: channel.breaker for name, channel in settings.channels.items()}
 
 
 def max_attempts(settings: Settings) -> dict[str, int]:

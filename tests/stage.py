@@ -80,7 +80,7 @@ class Stage:
 
     async def unsent(self) -> list[Delivery]:
         with anyio.fail_after(WAIT_SECONDS):
-            return await self.calls.unsent.take(100)
+            return [unsent.delivery for unsent in await self.calls.unsent.take(100)]
 
 
 @asynccontextmanager

@@ -14,7 +14,15 @@ from typing import NamedTuple, assert_never
 import orjson
 
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, MESSAGE_ID_LIMIT_BYTES, clean
-from chimewayd.models import Bounced, Misconfigured, Outcome, Permanent, Succeeded, Temporary
+from chimewayd.models import (
+    Bounced,
+    Misconfigured,
+    Outcome,
+    Permanent,
+    Succeeded,
+    Temporary,
+    Unavailable,
+)
 
 LONGEST_RETRY_AFTER = timedelta(days=365)
 """Only a bound on nonsense: the channel's own cap is far below."""
@@ -28,6 +36,7 @@ class Meaning(StrEnum):
     PERMANENT = "permanent"
     BOUNCED = "bounced"
     MISCONFIGURED = "misconfigured"
+    UNAVAILABLE = "unavailable"
 
 
 MEANINGS: Mapping[int, Meaning] = {
@@ -37,7 +46,7 @@ MEANINGS: Mapping[int, Meaning] = {
     os.EX_NOINPUT: Meaning.PERMANENT,
     os.EX_NOUSER: Meaning.BOUNCED,
     os.EX_NOHOST: Meaning.BOUNCED,
-    os.EX_UNAVAILABLE: Meaning.TEMPORARY,
+    os.EX_UNAVAILABLE: Meaning.UNAVAILABLE,
     os.EX_SOFTWARE: Meaning.TEMPORARY,
     os.EX_OSERR: Meaning.TEMPORARY,
     os.EX_OSFILE: Meaning.TEMPORARY,
@@ -49,6 +58,14 @@ MEANINGS: Mapping[int, Meaning] = {
     os.EX_CONFIG: Meaning.MISCONFIGURED,
     126: Meaning.MISCONFIGURED,
     127: Meaning.MISCONFIGURED,
+}
+
+
+_REFUSALS: Mapping[Meaning, type[Outcome]] = {
+    Meaning.PERMANENT: Permanent,
+    Meaning.BOUNCED: Bounced,
+    Meaning.MISCONFIGURED: Misconfigured,
+    Meaning.UNAVAILABLE: Unavailable,
 }
 
 
@@ -88,12 +105,8 @@ def judge(status: int, output: bytes, response: str | None, secrets: Sequence[st
                 response=response,
                 retry_after=answer.retry_after,
             )
-        case Meaning.PERMANENT:
-            return Permanent(detail=detail, status_code=status, response=response)
-        case Meaning.BOUNCED:
-            return Bounced(detail=detail, status_code=status, response=response)
-        case Meaning.MISCONFIGURED:
-            return Misconfigured(detail=detail, status_code=status, response=response)
+        case Meaning.PERMANENT | Meaning.BOUNCED | Meaning.MISCONFIGURED | Meaning.UNAVAILABLE:
+            return _REFUSALS[meaning](detail=detail, status_code=status, response=response)
         case _:
             assert_never(meaning)
 

@@ -52,6 +52,7 @@ as $$
     ('forget_daemons', 'execute', null, '{daemon}'),
     ('configure_channel', 'execute', null, '{daemon}'),
     ('open_breaker', 'execute', null, '{daemon}'),
+    ('open_breakers', 'execute', null, '{daemon}'),
     ('end_orphaned_leases', 'execute', null, '{daemon}'),
     ('release_unheard', 'execute', null, '{daemon}'),
     ('rescue', 'execute', null, '{daemon}'),

@@ -14,6 +14,7 @@ from chimewayd.models import (
     Permanent,
     Succeeded,
     Temporary,
+    Unavailable,
 )
 
 
@@ -26,7 +27,7 @@ from chimewayd.models import (
         (66, Permanent),
         (67, Bounced),
         (68, Bounced),
-        (69, Temporary),
+        (69, Unavailable),
         (70, Temporary),
         (71, Temporary),
         (72, Temporary),

@@ -14,7 +14,8 @@ from loglines import restored_logging, started
 from running import WEBHOOK, eventually, running
 
 from chimewayd import db
-from chimewayd.config_channel import ChannelConfig
+from chimewayd.breakers import Breakers
+from chimewayd.config_channel import BreakerPolicy, ChannelConfig
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import (
@@ -25,6 +26,7 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Unavailable,
     Verdict,
 )
 from chimewayd.outage import Outage
@@ -64,8 +66,9 @@ async def record_all(dsn: str, *outcomes: Outcome) -> None:
             slots.finish(one)
             reports.put(Report(one, outcome, anyio.current_time(), anyio.current_time()))
         reports.close()
+        breakers = Breakers({"email": BreakerPolicy()}, lambda *_: None)
         with anyio.fail_after(10):
-            desk = Desk(session, me, slots, leases, Outage(), {"email": 5}, Bell())
+            desk = Desk(session, me, slots, leases, Outage(), {"email": 5}, Bell(), breakers)
             await record(desk, reports)
     assert slots.in_hand == 0
 
@@ -151,3 +154,20 @@ def test_two_outcomes_of_one_delivery_have_a_verdict_each() -> None:
     ]
 
     assert _paired(reports, verdicts) == ([reports[1], reports[0]], [])
+
+
+async def test_provider_that_is_unavailable_opens_the_breaker_and_costs_no_attempt(
+    dsn: str, connection: Connection
+) -> None:
+    first = await insert(connection)
+    second = await insert(connection)
+
+    await record_all(dsn, Unavailable(detail="no route to the relay"), Succeeded())
+
+    breaker = await connection.fetchrow("select * from chimeway.breakers")
+    assert breaker is not None
+    assert (breaker["reason"], breaker["opened_by"]) == ("no route to the relay", "d1")
+    row = await look(connection, first)
+    assert (row["status"], row["attempt_count"]) == ("pending", 0)
+    assert (await look(connection, second))["status"] == "succeeded"
+    await check_invariants(connection)

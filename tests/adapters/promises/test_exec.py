@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lifeline import Lifeline
 
-from chimewayd.models import Bounced, Misconfigured, Permanent, Succeeded, Temporary
+from chimewayd.models import Bounced, Misconfigured, Permanent, Succeeded, Temporary, Unavailable
 from chimewayd.testing import CANARY, Provider, ProviderPromises
 
 
@@ -53,6 +53,7 @@ class TestExec(ProviderPromises):
         (67, Bounced),
         (75, Temporary),
         (78, Misconfigured),
+        (69, Unavailable),
         (1, Temporary),
     )
 

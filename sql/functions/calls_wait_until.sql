@@ -2,7 +2,6 @@ create or replace function chimeway.calls_wait_until(p_channel text)
 returns timestamptz
 language sql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   -- A claim for each single call of a quick rate would be dear: what becomes free within 50 ms is

@@ -2,7 +2,6 @@ create or replace function chimeway.claim_floors(p_now timestamptz, p_is_wanted_
 returns jsonb
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

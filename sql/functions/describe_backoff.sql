@@ -2,7 +2,6 @@ create or replace function chimeway.describe_backoff(p_channel chimeway.channels
 returns text
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select case

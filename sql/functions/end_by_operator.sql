@@ -7,7 +7,6 @@ create or replace function chimeway.end_by_operator(
 returns table (changed boolean, status text, message text)
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column

@@ -7,7 +7,6 @@ create or replace function chimeway.end_waiting(
 returns boolean
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

@@ -9,7 +9,6 @@ returns table (
 )
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

@@ -2,7 +2,6 @@ create or replace function chimeway.explain_next(p_delivery chimeway.deliveries)
 returns table (expected_at timestamptz, what text, why text, facts jsonb)
 language plpgsql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

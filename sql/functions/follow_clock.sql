@@ -2,7 +2,6 @@ create or replace function chimeway.follow_clock(p_daemon_id bigint, p_now times
 returns integer
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -2,7 +2,6 @@ create or replace function chimeway.guard_terminal()
 returns trigger
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

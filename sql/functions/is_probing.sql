@@ -2,7 +2,6 @@ create or replace function chimeway.is_probing(p_breaker chimeway.breakers)
 returns boolean
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   -- Not a flag that somebody would have to take back: a probe that was given back unsent, or whose

@@ -6,7 +6,6 @@ create or replace function chimeway.judge_probes(
 returns void
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

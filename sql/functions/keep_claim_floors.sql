@@ -7,7 +7,6 @@ create or replace function chimeway.keep_claim_floors(
 returns void
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

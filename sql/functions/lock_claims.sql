@@ -2,7 +2,6 @@ create or replace function chimeway.lock_claims(p_claim_ids bigint[])
 returns void
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

@@ -2,7 +2,6 @@ create or replace function chimeway.moment(p_moment timestamptz)
 returns text
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select to_char(p_moment at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'

@@ -6,7 +6,6 @@ create or replace function chimeway.queue_stats(
 returns table (due bigint, scheduled bigint, held bigint, oldest_at timestamptz)
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

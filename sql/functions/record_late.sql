@@ -10,7 +10,6 @@ create or replace function chimeway.record_late(
 returns text
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

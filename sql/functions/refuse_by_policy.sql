@@ -6,7 +6,6 @@ create or replace function chimeway.refuse_by_policy(
 returns table (delivery_id uuid, reason text)
 language plpgsql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column

@@ -2,7 +2,6 @@ create or replace function chimeway.refuse_row(p_row chimeway.deliveries)
 returns boolean
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

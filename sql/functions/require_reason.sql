@@ -2,7 +2,6 @@ create or replace function chimeway.require_reason(p_verb text, p_reason text)
 returns void
 language plpgsql
 immutable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

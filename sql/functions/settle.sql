@@ -21,7 +21,6 @@ returns table (
 )
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 -- A plan that was made while the tables were small must be right when they are not. What is left
 -- is to look each reported delivery up by its key: a bitmap scan, unlike an index scan, cannot be

@@ -2,7 +2,6 @@ create or replace function chimeway.span(p_length interval)
 returns text
 language sql
 immutable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select case

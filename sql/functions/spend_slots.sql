@@ -6,7 +6,6 @@ create or replace function chimeway.spend_slots(
 returns void
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

@@ -2,7 +2,6 @@ create or replace function chimeway.take_job(p_delivery_id uuid)
 returns boolean
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off

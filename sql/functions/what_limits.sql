@@ -2,7 +2,6 @@ create or replace function chimeway.what_limits(p_channel text, p_now timestampt
 returns table (until timestamptz, limited_by text, why text)
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select l.until, l.limited_by, l.why

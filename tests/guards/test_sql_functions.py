@@ -31,6 +31,13 @@ cross join lateral (values
 where p.pronamespace = 'chimeway'::regnamespace and problem.applies
 """
 
+GRANTED = "select object from chimeway.rights() where privilege = 'execute'"
+DEFINERS = """
+select proname::text from pg_proc where pronamespace = 'chimeway'::regnamespace and prosecdef
+"""
+READS_NOTHING = {"clock", "rights"}
+TRIGGERS_OF_PRODUCERS = {"enqueue_jobs", "ring_at_commit"}
+
 UNEXPLAINED = """
 select c.relname::text from pg_class as c
 where c.relnamespace = 'chimeway'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
@@ -77,3 +84,11 @@ async def test_functions_are_commented_private_and_safe_from_the_callers_path(
 
 async def test_tables_and_columns_are_commented(connection: Connection) -> None:
     assert [row[0] for row in await connection.fetch(UNEXPLAINED)] == []
+
+
+async def test_only_what_is_called_from_outside_runs_as_the_owner(connection: Connection) -> None:
+    called = {row[0] for row in await connection.fetch(GRANTED)}
+
+    definers = {row[0] for row in await connection.fetch(DEFINERS)}
+
+    assert definers == called - READS_NOTHING | TRIGGERS_OF_PRODUCERS

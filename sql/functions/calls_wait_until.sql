@@ -5,8 +5,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   -- A claim for each single call of a quick rate would be dear: what becomes free within 50 ms is
-  -- claimed together.
-  select max(w.until)
+  -- claimed together. And what became free since the last claim is no reason to sleep on: a claim
+  -- that found nothing free left deliveries behind for which nobody rings.
+  select greatest(max(w.until), case when count(*) > 0 then chimeway.clock() + interval '50 ms' end)
   from (
     select chimeway.calls_free_at(r, chimeway.clock(),
       greatest(ceil(0.05 / extract(epoch from r.gap)), 1)::integer) as until
@@ -17,11 +18,10 @@ as $$
     from chimeway.breakers as b
     where b.channel = p_channel
   ) as w
-  where w.until > chimeway.clock()
 $$;
 
 comment on function chimeway.calls_wait_until(text) is
-  'Until when a channel''s rate or breaker keeps its deliveries waiting; null: neither does; '
-  'infinity: until a probe ends, which rings.';
+  'Until when a channel''s rate or breaker keeps its deliveries waiting, 50 ms at the least; null: it '
+  'has neither; infinity: until a probe ends, which rings.';
 
 revoke all on function chimeway.calls_wait_until(text) from public;

@@ -145,6 +145,20 @@ async def test_sleep_ends_when_the_next_call_is_free(connection: Connection) -> 
     assert timedelta(seconds=5) < wait <= timedelta(seconds=6)
 
 
+async def test_call_that_became_free_since_the_last_look_is_not_slept_through(
+    connection: Connection,
+) -> None:
+    await limit(connection, rate_burst=1)
+    await queue(connection, 2)
+    await claim(connection)
+    await move_clock(connection, timedelta(seconds=10))
+
+    wait = await next_due(connection)
+
+    assert wait is not None
+    assert wait <= timedelta(milliseconds=50)
+
+
 async def test_free_call_with_nothing_to_do_is_no_reason_to_wake(connection: Connection) -> None:
     await limit(connection, rate_burst=1)
     await queue(connection, 1)

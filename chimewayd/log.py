@@ -69,6 +69,7 @@ class Event(StrEnum):
     RECORD_LOCKED = "record_locked"
     STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"
+    TRANSPORT_UNPROTECTED = "transport_unprotected"
 
 
 def setup(

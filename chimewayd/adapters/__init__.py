@@ -32,6 +32,7 @@ BUILT_IN: Mapping[str, str] = {
     "log": "chimewayd.adapters.log:LogAdapter",
     "sink": "chimewayd.adapters.sink:SinkAdapter",
     "slack": "chimewayd.adapters.slack:SlackAdapter",
+    "smtp": "chimewayd.adapters.smtp:SmtpAdapter",
     "teams": "chimewayd.adapters.teams:TeamsAdapter",
     "telegram": "chimewayd.adapters.telegram:TelegramAdapter",
     "twilio": "chimewayd.adapters.twilio:TwilioAdapter",
@@ -95,12 +96,14 @@ def _wrong_setting(
 ) -> ConfigError:
     """Translate one pydantic error; a value is never repeated, for it may be a secret."""
     path = ".".join(str(part) for part in ("channels", channel, "settings", *details["loc"]))
-    field = settings.model_fields.get(str(details["loc"][0])) if details["loc"] else None
+    # By the names that are written in files: `from` cannot be the name of a Python field.
+    fields = {field.alias or name: field for name, field in settings.model_fields.items()}
+    field = fields.get(str(details["loc"][0])) if details["loc"] else None
     allowed = field.description if field else None
     match details["type"]:
         case "extra_forbidden" if len(details["loc"]) == 1:
             misspelt = str(details["loc"][-1])
-            names = tuple(settings.model_fields)
+            names = tuple(fields)
             problem = f"is no setting{_did_you_mean(misspelt, names)}"
             return ConfigError(path, problem, allowed=", ".join(names))
         case "missing":

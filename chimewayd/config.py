@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -108,11 +109,28 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and the source of each place that was written anywhere."""
+
+    settings: Settings
+    sources: Mapping[layers.Place, str]
+
+
 def load(
     config_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] | None = None,
 ) -> Settings:
+    """Read, join and check the settings; see `read`."""
+    return read(config_file, environment, overrides).settings
+
+
+def read(
+    config_file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, object] | None = None,
+) -> Loaded:
     """Read, join and check the settings. An override that is None counts as not given.
 
     Raises:
@@ -132,7 +150,7 @@ def load(
     else:
         errors += calls_longer_than_lease(settings, sources)
         if not errors:
-            return settings
+            return Loaded(settings, sources)
     raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
 
 

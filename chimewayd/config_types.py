@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from chimewayd.durations import parse
@@ -94,4 +94,8 @@ def _read_rate(value: object) -> object:
     return Rate(calls, per)
 
 
-ChannelRate = Annotated[Rate, BeforeValidator(_read_rate)]
+ChannelRate = Annotated[
+    Rate,
+    BeforeValidator(_read_rate),
+    WithJsonSchema({"type": "string", "description": RATE_FORM}),
+]

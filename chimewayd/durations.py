@@ -14,6 +14,9 @@ _PARTS = re.compile(
     rf"(?=\d)(?:{_NUMBER}d)?\s*(?:{_NUMBER}h)?\s*(?:{_NUMBER}m)?\s*(?:{_NUMBER}s)?\s*(?:{_NUMBER}ms)?",
     re.ASCII,
 )
+JSON_PATTERN = rf"^\s*{_PARTS.pattern}\s*$"
+"""For a JSON Schema: what `parse` reads."""
+
 _BARE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 _STEPS = (
     ("d", timedelta(days=1)),

@@ -19,6 +19,7 @@ import click
 
 from chimewayd import __version__
 from chimewayd.cli import (
+    config,
     demo,
     doctor,
     explain,
@@ -89,7 +90,7 @@ def chimewayd() -> None:
 for command in (
     *(run.command, migrate.command, demo.command),
     *(send.command, preview.command, explain.command, status.command, tail.command),
-    *(failures.command, listing.command, *operate.commands, doctor.command),
+    *(failures.command, listing.command, *operate.commands, doctor.command, config.command),
 ):
     chimewayd.add_command(command)
 

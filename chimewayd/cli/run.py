@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chimewayd.cli.session import Sources, database, pass_sources, source_options
+from chimewayd.cli.session import Sources, database, pass_sources, require_channel, source_options
 
 if TYPE_CHECKING:
     from chimewayd.config import Settings
@@ -78,22 +78,10 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
 def _read(sources: Sources, member: int | None) -> "Settings":
     """Read the settings; one of several has a name of its own."""
     settings = sources.load()
-    _require_channel(settings)
+    require_channel(settings)
     if member is None:
         return settings
     return settings.model_copy(update={"name": f"{settings.name}-{member}"})
-
-
-def _require_channel(settings: "Settings") -> None:
-    from chimewayd.errors import ConfigError
-
-    if not settings.channels:
-        raise ConfigError(
-            "channels",
-            "none is configured, so there is nothing to serve",
-            'a table for each, as in [channels.hooks] with adapter = "webhook", in the file of '
-            "--config; or a variable, as in CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook",
-        )
 
 
 def _deliver(

@@ -69,6 +69,23 @@ def source_options(command: Command) -> Command:
     return config(dsn(command))
 
 
+def require_channel(settings: "Settings") -> None:
+    """Refuse settings that serve nothing.
+
+    Raises:
+        ConfigError: no channel is configured.
+    """
+    from chimewayd.errors import ConfigError
+
+    if not settings.channels:
+        raise ConfigError(
+            "channels",
+            "none is configured, so there is nothing to serve",
+            'a table for each, as in [channels.hooks] with adapter = "webhook", in the file of '
+            "--config; or a variable, as in CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook",
+        )
+
+
 def perform(ask: Callable[["asyncpg.Connection"], Awaitable[Result]], sources: Sources) -> Result:
     """Run `ask` with a connection to the database of the settings."""
     import anyio

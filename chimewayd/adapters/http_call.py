@@ -6,9 +6,8 @@ temporary    uncertain       an Answer          only evidence
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import NamedTuple, Self
 
 import aiohttp
@@ -16,7 +15,7 @@ from yarl import URL
 
 from chimewayd.adapters.address_guard import DestinationDenied, check_text
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
-from chimewayd.adapters.http_session import ConnectionLost, open_session
+from chimewayd.adapters.http_session import TrackedRequest, open_session
 from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.models import Outcome, Permanent, Temporary, TimedOut, Uncertain
 
@@ -29,11 +28,31 @@ class Answer(NamedTuple):
     body: bytes
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far one request has come."""
+class ConnectionLost(aiohttp.ClientError):
+    """The connection broke after the request began."""
 
-    request_sent: bool = False
+
+class _Exchange:
+    """One request on its way, as a middleware of aiohttp: around the call, once."""
+
+    def __init__(self) -> None:
+        self._request: aiohttp.ClientRequest | None = None
+
+    @property
+    def request_sent(self) -> bool:
+        return isinstance(self._request, TrackedRequest) and self._request.has_left
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Keep aiohttp from repeating a PUT by itself when a kept-alive connection breaks."""
+        self._request = request
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise ConnectionLost from error
 
 
 class HttpAdapter:
@@ -46,9 +65,7 @@ class HttpAdapter:
         self._timeout = timeout
 
     async def __aenter__(self) -> Self:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(_mark_sent)
-        self._session = open_session(self._http_settings, self._timeout, tracing)
+        self._session = open_session(self._http_settings, self._timeout)
         return self
 
     async def __aexit__(
@@ -63,21 +80,21 @@ class HttpAdapter:
         self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
     ) -> Answer | Outcome:
         """Make one request and return its answer, or how it ended without one."""
-        progress = _Progress()
+        exchange = _Exchange()
         try:
             if self._http_settings.proxy is not None:
                 check_text(url.raw_host or "", self._http_settings.allow_networks)
-            return await self._request(method, url, body, headers, progress)
+            return await self._request(method, url, body, headers, exchange)
         except TimeoutError:
-            missing = "no answer" if progress.request_sent else "no connection"
+            missing = "no answer" if exchange.request_sent else "no connection"
             return TimedOut(
-                detail=f"{_host(url)}: {missing} in time", request_sent=progress.request_sent
+                detail=f"{_host(url)}: {missing} in time", request_sent=exchange.request_sent
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(url, progress, error)
+            return _failed(url, exchange, error)
 
     async def _request(
-        self, method: str, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress
+        self, method: str, url: URL, body: bytes, headers: Mapping[str, str], exchange: _Exchange
     ) -> Answer:
         response = await self._session.request(
             method,
@@ -85,7 +102,7 @@ class HttpAdapter:
             data=body,
             headers=headers,
             allow_redirects=False,
-            trace_request_ctx=progress,
+            middlewares=(exchange,),
         )
         try:
             return Answer(response.status, response.headers, await _read(response))
@@ -93,14 +110,6 @@ class HttpAdapter:
             # Not `async with`: it would wait for a body that the receiver did not want to read.
             # A connection whose answer was read to its end has gone back to the pool before.
             response.close()
-
-
-async def _mark_sent(
-    session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp calls it with three arguments
-    context: SimpleNamespace,
-    parameters: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001 - as above
-) -> None:
-    context.trace_request_ctx.request_sent = True
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -121,7 +130,7 @@ def _host(url: URL) -> str:
     return clean(url.authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
 
 
-def _failed(url: URL, progress: _Progress, error: Exception) -> Outcome:
+def _failed(url: URL, exchange: _Exchange, error: Exception) -> Outcome:
     if denied := _denied(error):
         return Permanent(
             detail=f"destination_denied: {_host(url)}: {denied}; "
@@ -132,7 +141,7 @@ def _failed(url: URL, progress: _Progress, error: Exception) -> Outcome:
         # The resolver and the client know more bad host names than we do.
         return Permanent(detail="recipient is not a valid URL")
     detail = f"{_host(url)}: {_reason(error)}"
-    return Uncertain(detail=detail) if progress.request_sent else Temporary(detail=detail)
+    return Uncertain(detail=detail) if exchange.request_sent else Temporary(detail=detail)
 
 
 def _denied(error: Exception) -> DestinationDenied | None:

@@ -76,6 +76,8 @@ def classify(
 ) -> Outcome:
     """Return the outcome of a receiver's answer; `headers` are looked up in letter case."""
     meaning = Meaning.PERMANENT if status in permanent_statuses else meaning_of(status)
+    if meaning is Meaning.SUCCEEDED:
+        return Succeeded(status_code=status, response=excerpt)
     detail = describe(status)
     control = CONTROLS.get((headers.get(CONTROL_HEADER) or "").strip().lower())
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -83,7 +85,7 @@ def classify(
         detail = f"redirect_not_followed: {detail}, to {where}"
     elif meaning is Meaning.PERMANENT:
         detail = f"refused for good: {detail}"
-    elif control is not None and meaning is not Meaning.SUCCEEDED:
+    elif control is not None:
         meaning, detail = Meaning.PERMANENT, f"{control}: {detail}"
     return outcome_of(
         meaning,

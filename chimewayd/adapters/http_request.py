@@ -1,6 +1,7 @@
 """Judge what an HTTP request of ours may carry: the recipient's URL, an operator's headers."""
 
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from yarl import URL
@@ -41,6 +42,7 @@ OUR_HEADERS = frozenset(
 )
 
 
+@lru_cache(maxsize=256)
 def target(recipient: str) -> URL:
     """Return the URL to call.
 

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeAlias
 
 HMAC_PREFIX = "whsec_"
@@ -36,7 +37,7 @@ def signer(secret: str) -> Signer:
             raise ValueError(
                 f"its key is {len(key)} bytes long, not {SHORTEST_KEY_BYTES} to {LONGEST_KEY_BYTES}"
             )
-        return lambda content: _signed("v1", hmac.digest(key, content, hashlib.sha256))
+        return partial(_sign_hmac, hmac.new(key, digestmod=hashlib.sha256))
     if secret.startswith(ED25519_PREFIX):
         return _ed25519(_decode(secret, ED25519_PREFIX))
     raise ValueError(f"it does not start with {HMAC_PREFIX} or {ED25519_PREFIX}")
@@ -49,6 +50,13 @@ def signature(signers: Iterable[Signer], message_id: str, timestamp: int, body: 
     """
     content = f"{message_id}.{timestamp}.".encode() + body
     return " ".join(sign(content) for sign in signers)
+
+
+def _sign_hmac(keyed: hmac.HMAC, content: bytes) -> str:
+    # A copy of what has taken the key in costs half of beginning with the key.
+    mac = keyed.copy()
+    mac.update(content)
+    return _signed("v1", mac.digest())
 
 
 def _ed25519(key: bytes) -> Signer:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field, SecretStr, ValidationInfo, field_validator
+from yarl import URL
 
 from chimewayd import __version__
 from chimewayd.adapters.base import AdapterSettings
@@ -135,14 +136,20 @@ class WebhookAdapter(HttpAdapter):
         answer = await self.call(self._settings.method, url, body, headers)
         if isinstance(answer, Outcome):
             return answer
-        # A receiver that echoes the request must not put its secrets into the record.
-        of_url = secret_words((url.raw_query_string, *url.query.values()))
         return classify(
             answer.status,
             answer.headers,
-            clean(answer.body, self._secrets + of_url),
+            self._excerpt(answer.body, url),
             datetime.now(UTC),
             self._settings.permanent_statuses,
+        )
+
+    def _excerpt(self, body: bytes, url: URL) -> str | None:
+        if not body:
+            return None
+        # A receiver that echoes the request must not put its secrets into the record.
+        return clean(
+            body, self._secrets + secret_words((url.raw_query_string, *url.query.values()))
         )
 
     def _headers(self, message_id: str, body: bytes) -> dict[str, str] | None:

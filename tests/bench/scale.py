@@ -14,6 +14,7 @@ class Scale:
     drain_seconds: float
     """After these an engine's rate is known well enough."""
     latency_seconds: float
+    adapter_seconds: float
     insert_seconds: int
     insert_clients: tuple[int, ...]
     wal_deliveries: int
@@ -32,6 +33,7 @@ FULL = Scale(
     drain=100_000,
     drain_seconds=30,
     latency_seconds=10,
+    adapter_seconds=4,
     insert_seconds=4,
     insert_clients=(1, 8, 32),
     wal_deliveries=20_000,
@@ -50,6 +52,7 @@ QUICK = Scale(
     drain=20_000,
     drain_seconds=4,
     latency_seconds=3,
+    adapter_seconds=2,
     insert_seconds=1,
     insert_clients=(1, 32),
     wal_deliveries=2_000,

@@ -90,6 +90,14 @@ TARGETS = (
     ),
     _at_most("commit → adapter entered, idle: p99", "latency", "adapter entered, p99", 15, 5, "ms"),
     Target(
+        "webhook adapter, unsigned as the loop is, against a bare aiohttp loop",
+        "adapters",
+        "webhook / bare aiohttp",
+        0.7,
+        0.9,
+        "x",
+    ),
+    Target(
         "insert rate of 32 clients, trigger and armed bell, against no trigger",
         "inserts",
         "32 clients, trigger, a listener that arms the bell at once, against none",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bench.rows import (
+    adapters,
     backlog,
     ceiling,
     drain,
@@ -35,6 +36,7 @@ ROWS: Mapping[str, Row] = {
     "ceiling": Row(ceiling.measure),
     "paced": Row(paced.measure),
     "latency": Row(latency.measure),
+    "adapters": Row(adapters.measure),
     "inserts": Row(inserts.measure),
     "together": Row(together.measure),
     "wal": Row(wal.measure),

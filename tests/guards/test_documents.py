@@ -160,7 +160,7 @@ async def test_readme_sql_examples_run(connection: engine.Connection) -> None:
 async def test_readme_python_example_inserts_in_the_callers_transaction(
     connection: engine.Connection, tmp_path: Path
 ) -> None:
-    (example,) = blocks(README, "python")
+    example = blocks(README, "python")[0]
     (tmp_path / "ship.py").write_text(example, "utf-8")
     ship = runpy.run_path(str(tmp_path / "ship.py"))["ship"]
     await connection.execute("create table orders (id integer primary key, status text)")

@@ -12,7 +12,7 @@ until it has ended.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -20,6 +20,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from chimewayd import db, failpoints
+from chimewayd.counts import Counts, Wakeup
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.heartbeat import DOUBT_SECONDS, say_unheard
 from chimewayd.leases import Leases
@@ -56,6 +57,7 @@ class Intake:
     """Called after each look at the queue."""
     may_hold_unheard: bool = False
     """The last claim was not answered: it may have been made all the same."""
+    counts: Counts = field(default_factory=Counts)
 
 
 async def claim(intake: Intake) -> None:
@@ -82,11 +84,15 @@ async def _sleep(intake: Intake) -> None:
         due_in, is_expecting = await intake.outage.outlast(
             partial(db.next_due, intake.session, room)
         )
-        length = min(doze, poll) if is_expecting else poll
-        if due_in is not None:
-            length = min(length, max(due_in.total_seconds(), SHORTEST_DOZE_SECONDS))
+        length, wakeup = (
+            (doze, Wakeup.DOZE) if is_expecting and doze < poll else (poll, Wakeup.POLL)
+        )
+        if due_in is not None and due_in.total_seconds() < length:
+            length, wakeup = max(due_in.total_seconds(), SHORTEST_DOZE_SECONDS), Wakeup.DUE
+        is_rung = await intake.bell.wait(length)
+        intake.counts.wakeups[Wakeup.BELL if is_rung else wakeup] += 1
         # Nobody rang: one look is enough, and one that arms is a full one.
-        if await intake.bell.wait(length) or await _look(intake, arm=True):
+        if is_rung or await _look(intake, arm=True):
             return
         doze = min(2 * doze, LONGEST_DOZE_SECONDS)
 
@@ -119,6 +125,7 @@ async def _claim_once(intake: Intake, *, arm: bool) -> int:
             raise
         if failpoints.armed and deliveries:
             await failpoints.reach(failpoints.Point.AFTER_CLAIM)
+        intake.counts.claimed(len(deliveries), anyio.current_time() - sent_at)
         intake.leases.begin(deliveries, sent_at)
         intake.slots.take(deliveries)
         if deliveries:

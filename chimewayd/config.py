@@ -22,12 +22,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from chimewayd import config_layers as layers
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.config_errors import explain, setting_name, unknown_setting
-from chimewayd.config_types import ChannelName, LogFormat, LogLevel, Whole
+from chimewayd.config_types import ChannelName, HttpListen, LogFormat, LogLevel, Whole
 from chimewayd.durations import Duration, render
 from chimewayd.errors import ConfigError, ConfigErrors
 
 LEASE_MARGIN = timedelta(seconds=5)
 """How much longer than a call its lease lasts, so that its outcome can still be recorded."""
+
+SHORTEST_TOKEN = 16
+"""Characters of a token that nobody guesses."""
 
 
 class Settings(BaseSettings):
@@ -92,6 +95,24 @@ class Settings(BaseSettings):
         default=LogFormat.AUTO,
         description="How events are written; auto is JSON unless on a terminal.",
     )
+    http_listen: HttpListen | None = Field(
+        default=None,
+        description="Where /metrics, /livez, /readyz and /status answer; unset: nowhere.",
+        json_schema_extra={
+            "allowed": "ADDRESS:PORT or unix:PATH",
+            "example": '"127.0.0.1:9464"',
+        },
+    )
+    http_token: SecretStr | None = Field(
+        default=None,
+        min_length=SHORTEST_TOKEN,
+        description="Bearer token that /metrics and /status ask for; unset: none, which only an "
+        "address of this machine alone may have.",
+        json_schema_extra={
+            "allowed": f"{SHORTEST_TOKEN} characters or more",
+            "example": '"a long random text"',
+        },
+    )
     channels: dict[ChannelName, ChannelConfig] = Field(
         default={}, description="The channels this daemon serves."
     )
@@ -149,6 +170,7 @@ def read(
         errors += explain(error, Settings, sources)
     else:
         errors += calls_longer_than_lease(settings, sources)
+        errors += _open_to_all(settings, sources)
         if not errors:
             return Loaded(settings, sources)
     raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
@@ -170,4 +192,15 @@ def calls_longer_than_lease(
             f"than the lease of {render(settings.lease)}",
             f'a lease of "{render(needed)}" or more, or a shorter timeout',
             layers.source_of(place, sources),
+        )
+
+
+def _open_to_all(settings: Settings, sources: Mapping[layers.Place, str]) -> Iterator[ConfigError]:
+    address = settings.http_listen
+    if address is not None and address.is_public and settings.http_token is None:
+        yield ConfigError(
+            "http_listen",
+            f"{address} can be reached from other machines, and no http_token is set",
+            "an address of this machine alone, as in 127.0.0.1:9464; or set http_token",
+            layers.source_of(("http_listen",), sources),
         )

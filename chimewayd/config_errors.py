@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
@@ -82,9 +82,10 @@ def allowed(field: FieldInfo) -> str | None:
 
 
 def plain_type(annotation: Any) -> Any:
-    """Take the `| None` off a type."""
+    """Take the `| None` and the annotations off a type."""
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-    return kinds[0] if type(None) in get_args(annotation) else annotation
+    kind = kinds[0] if type(None) in get_args(annotation) else annotation
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _written(limit: object) -> str:

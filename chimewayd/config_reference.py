@@ -15,6 +15,7 @@ from chimewayd.config import Settings
 from chimewayd.config_errors import allowed, plain_type
 from chimewayd.config_types import Rate
 from chimewayd.durations import UNITS, render
+from chimewayd.http_address import HttpAddress
 
 CHANNEL = "NAME"
 """Stands for a channel's name in the reference."""
@@ -27,6 +28,7 @@ _KINDS = {
     timedelta: "duration",
     SecretStr: "text, secret",
     Rate: "rate",
+    HttpAddress: "address",
 }
 _HEADER = """\
 # The settings of chimewayd. What is commented out shows the default; where the text says

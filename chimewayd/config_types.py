@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from chimewayd import http_address
 from chimewayd.durations import parse
 
 
@@ -98,4 +99,20 @@ ChannelRate = Annotated[
     Rate,
     BeforeValidator(_read_rate),
     WithJsonSchema({"type": "string", "description": RATE_FORM}),
+]
+
+
+def _read_address(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return http_address.parse(value)
+    except ValueError as error:
+        raise PydanticCustomError("http_address", "{why}", {"why": str(error)}) from None
+
+
+HttpListen = Annotated[
+    http_address.HttpAddress,
+    BeforeValidator(_read_address),
+    WithJsonSchema({"type": "string", "description": "ADDRESS:PORT or unix:PATH"}),
 ]

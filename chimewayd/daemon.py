@@ -10,6 +10,7 @@ Shutdown is closing the first stream: each stage ends when its input does.
 
 import gc
 import math
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
@@ -21,6 +22,7 @@ from chimewayd import db, failpoints
 from chimewayd.breakers import watch
 from chimewayd.claim import Intake, claim
 from chimewayd.config import Settings
+from chimewayd.endpoint import answer, open_door
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
 from chimewayd.heartbeat import keep_leases
 from chimewayd.listen import listen
@@ -74,13 +76,14 @@ async def serve(
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
     async with AsyncExitStack() as stack:
+        listening = open_door(stack, settings)
         sessions, me = await join(stack, settings)
         state = begin(settings, reread, sessions, me, {}, notifier)
         try:
             async with open_channels() as opened:
                 for name, channel in settings.channels.items():
                     state.channels[name] = await opened.open(name, made[name], channel.timeout)
-                await _until_stopped(state, opened, watchdog_seconds)
+                await _until_stopped(state, opened, listening, watchdog_seconds)
         except ExceptionGroup as errors:
             raise _failure(errors) from errors
         # Without a database, too, we leave; the others notice that we are silent.
@@ -105,12 +108,17 @@ def _causes(error: Exception) -> list[Exception]:
 
 
 async def _until_stopped(
-    state: State, opened: OpenChannels, watchdog_seconds: float | None
+    state: State,
+    opened: OpenChannels,
+    listening: socket.socket | None,
+    watchdog_seconds: float | None,
 ) -> None:
     async with anyio.create_task_group() as everything:
         await everything.start(heed_signals, state, everything.cancel_scope)
         everything.start_soon(heed_overrun, state)
         everything.start_soon(tell, state, watchdog_seconds)
+        if listening is not None:
+            everything.start_soon(answer, state, listening)
         await _deliver(state, opened)
         everything.cancel_scope.cancel()
 
@@ -118,14 +126,23 @@ async def _until_stopped(
 async def _deliver(state: State, opened: OpenChannels) -> None:
     """Run the stages; once told to stop, end them from the first to the last."""
     sessions, calls, outage, me = state.sessions, state.calls, state.outage, state.me
+    counts = state.counts
     intake_end, run_end = anyio.create_memory_object_stream[list[Delivery]](math.inf)
     ends = (calls.slots, calls.leases, outage)
     async with anyio.create_task_group() as upkeep:
-        upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage)
-        upkeep.start_soon(sweep, sessions.upkeep, me, outage)
+        upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage, counts)
+        upkeep.start_soon(sweep, sessions.upkeep, me, outage, counts)
         upkeep.start_soon(watch, sessions.upkeep, me, state.breakers, outage)
         async with anyio.create_task_group() as pipeline:
-            desk = Desk(sessions.records, me, *ends, state.max_attempts, state.bell, state.breakers)
+            desk = Desk(
+                sessions.records,
+                me,
+                *ends,
+                state.max_attempts,
+                state.bell,
+                state.breakers,
+                counts,
+            )
             pipeline.start_soon(record, desk, calls.reports)
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, state, pipeline.cancel_scope)
@@ -143,6 +160,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
                         intake_end,
                         lambda: state.settings.poll_interval,
                         state.readiness.looked,
+                        counts=counts,
                     ),
                 )
                 intake.start_soon(heed_reloads, state, opened)
@@ -161,7 +179,14 @@ async def _listen(state: State) -> None:
     # Another server may be away while this one is not.
     outage = state.outage if settings.listen_dsn is None else Outage()
     dsn = (settings.listen_dsn or settings.dsn).get_secret_value()
-    await listen(dsn, state.bell, outage, state.readiness.listening, state.sessions.upkeep)
+    await listen(
+        dsn,
+        state.bell,
+        outage,
+        state.readiness.listening,
+        state.sessions.upkeep,
+        state.counts.listening,
+    )
 
 
 async def _run(

@@ -9,7 +9,17 @@ from datetime import timedelta
 from uuid import UUID
 
 from chimewayd.config_channel import BreakerPolicy, ChannelConfig
-from chimewayd.models import Delivery, Ended, Lost, OpenBreaker, Report, Room, Verdict, kind_of
+from chimewayd.models import (
+    Delivery,
+    Ended,
+    Lost,
+    OpenBreaker,
+    QueueFigures,
+    Report,
+    Room,
+    Verdict,
+    kind_of,
+)
 from chimewayd.session import Session
 
 CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -34,6 +44,12 @@ CONFIGURE = (
 NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1, $2)"
 UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
 ROLL_UP = "select chimeway.roll_up_tallies()"
+QUEUE_FIGURES = """
+select s.channel, s.due, s.scheduled, s.held, s.in_flight,
+  date_part('epoch', s.oldest_due_age), s.succeeded, s.suppressed, s.cancelled,
+  s.paused_at is not null, s.served_by, pg_catalog.pg_notification_queue_usage()
+from chimeway.stats() as s
+"""
 
 
 @dataclass(slots=True)
@@ -203,3 +219,8 @@ async def roll_up_tallies(session: Session) -> None:
 
 async def forget_daemons(session: Session, daemon_id: int | None, silent_for: timedelta) -> None:
     await session.fetch(FORGET, daemon_id, silent_for)
+
+
+async def queue_figures(session: Session) -> list[QueueFigures]:
+    """Look at every channel's queue: some milliseconds where much waits."""
+    return [QueueFigures._make(row) for row in await session.fetch(QUEUE_FIGURES)]

@@ -11,6 +11,7 @@ import anyio
 import structlog
 
 from chimewayd import db
+from chimewayd.counts import Counts
 from chimewayd.leases import Leases
 from chimewayd.log import Event
 from chimewayd.outage import Outage
@@ -31,9 +32,16 @@ DOUBT_SECONDS = 60.0
 log = structlog.get_logger()
 
 
-async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage: Outage) -> None:
+async def keep_leases(
+    session: Session,
+    me: db.Identity,
+    leases: Leases,
+    outage: Outage,
+    counts: Counts | None = None,
+) -> None:
     """Beat for ever."""
     interval = min(me.lease / BEATS_PER_LEASE, LONGEST_BEAT).total_seconds()
+    counts = counts or Counts()
     suspects: set[int] = set()
     while True:
         await anyio.sleep(interval)
@@ -43,6 +51,7 @@ async def keep_leases(session: Session, me: db.Identity, leases: Leases, outage:
         lost = leases.drop(suspects & not_ours)
         suspects = not_ours
         if lost:
+            counts.leases_lost += len(lost)
             log.error(Event.LEASES_LOST, claims=lost)
         if not leases.has_doubt(sent_at):
             continue

@@ -22,6 +22,7 @@ import anyio
 import structlog
 
 from chimewayd import failpoints
+from chimewayd.counts import Listening
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.log import Event
 from chimewayd.outage import Outage
@@ -86,11 +87,13 @@ class Ear:
         self.is_lost = False
         self.has_heard = False
         self.has_ever_heard = False
+        self.asked_at = self.heard_at = 0.0
         self._stirred = anyio.Event()
 
     def hear(self, payload: str) -> None:
         if payload == self.token:
             self.has_heard = self.has_ever_heard = True
+            self.heard_at = anyio.current_time()
             self._stirred.set()
 
     def lose(self) -> None:
@@ -100,6 +103,7 @@ class Ear:
     def prepare(self) -> None:
         """Forget what was heard until now."""
         self.has_heard = False
+        self.asked_at = anyio.current_time()
         self._stirred = anyio.Event()
 
     async def wait(self, at_most: float) -> None:
@@ -111,18 +115,24 @@ class Ear:
 class Deafness:
     """Whether notifications arrive: said when it changes, however often sessions do."""
 
-    def __init__(self) -> None:
-        self.is_known = False
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
+
+    @property
+    def is_known(self) -> bool:
+        return self._listening.is_deaf
 
     def begin(self) -> None:
         if not self.is_known:
             log.warning(Event.LISTENER_DEAF, hint=HINT)
-        self.is_known = True
+        self._listening.is_deaf = True
 
-    def end(self) -> None:
+    def end(self, roundtrip_seconds: float) -> None:
+        """A probe was heard, so long after it was sent."""
         if self.is_known:
             log.info(Event.LISTENER_CONNECTED)
-        self.is_known = False
+        self._listening.is_deaf = False
+        self._listening.roundtrip_seconds = roundtrip_seconds
 
 
 async def listen(
@@ -131,26 +141,36 @@ async def listen(
     outage: Outage,
     connected: Callable[[], None],
     prober: Session | None = None,
+    listening: Listening | None = None,
 ) -> None:
     """Keep a listening session open for ever; `connected` is called each time it is subscribed.
 
     `prober` sends the probes and should go the way that producers go; else the listener does.
     """
-    deafness = Deafness()
+    listening = listening or Listening()
+    deafness = Deafness(listening)
+
+    def heard_of_work(_: str) -> None:
+        listening.notifications += 1
+        bell.ring()
+
     while True:
         session, ear = Session(dsn, "listener"), Ear()
-        heard = {JOB_CHANNEL: lambda _: bell.ring(), PROBE_CHANNEL: ear.hear}
+        heard = {JOB_CHANNEL: heard_of_work, PROBE_CHANNEL: ear.hear}
         try:
             await outage.outlast(partial(session.listen, heard, ear.lose))
             if failpoints.armed:
                 await failpoints.reach(failpoints.Point.ON_LISTEN)
             if not deafness.is_known:
                 log.info(Event.LISTENER_CONNECTED)
+            listening.is_connected = True
+            listening.connections += 1
             connected()
             # What was committed before the subscription rang for nobody.
             bell.ring()
             is_deaf = await _is_deaf_in_the_end(session, ear, prober or session, deafness)
         finally:
+            listening.is_connected = False
             session.drop()
         if not is_deaf:
             log.warning(Event.LISTENER_LOST)
@@ -172,7 +192,7 @@ async def _is_deaf_in_the_end(
         match hearing:
             case Hearing.HEARD:
                 misses = 0
-                deafness.end()
+                deafness.end(ear.heard_at - ear.asked_at)
             case Hearing.UNHEARD:
                 misses += 1
                 continue

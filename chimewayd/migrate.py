@@ -107,6 +107,11 @@ def migrations() -> tuple[Script, ...]:
     return tuple(_read(_sql_folder() / "migrations", r"\d{4}_[a-z0-9_]+\.sql"))
 
 
+def schema_version() -> int:
+    """Return the number of the newest migration this release knows."""
+    return int(migrations()[-1].name[:4])
+
+
 @cache
 def functions() -> Script:
     """Read sql/functions as one script; order does not matter to its pieces."""

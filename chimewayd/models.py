@@ -250,3 +250,23 @@ class Ended(NamedTuple):
 
     delivery_id: UUID
     channel: str
+
+
+class QueueFigures(NamedTuple):
+    """What `chimeway.stats` says of one channel."""
+
+    channel: str
+    due: int
+    scheduled: int
+    held: int
+    in_flight: int
+    oldest_due_seconds: float | None
+    """None: nothing is due."""
+    succeeded: int
+    suppressed: int
+    cancelled: int
+    is_paused: bool
+    daemons: int
+    """How many serve it."""
+    notify_usage: float
+    """Share of the server's notification queue in use: one figure for the whole server."""

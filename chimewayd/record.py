@@ -12,7 +12,7 @@ lease is gone comes back as `stale`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -21,6 +21,7 @@ import structlog
 from chimewayd import db, failpoints
 from chimewayd.attempt_line import attempt_line
 from chimewayd.breakers import Breakers
+from chimewayd.counts import Counts
 from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
@@ -64,6 +65,7 @@ class Desk:
     """Of each channel, for the log."""
     bell: Bell
     breakers: Breakers
+    counts: Counts = field(default_factory=Counts)
 
     def free(self, reports: Sequence[Report]) -> None:
         """These are recorded, or given back."""
@@ -108,10 +110,12 @@ async def _settle(
     """Record, log and free these calls; return those that somebody holds locked."""
     if failpoints.armed:
         await failpoints.reach(failpoints.Point.BEFORE_RECORD)
+    asked_at = anyio.current_time()
     verdicts = await desk.outage.outlast(partial(ask, reports))
     if failpoints.armed:
         await failpoints.reach(failpoints.Point.AFTER_RECORD)
     settled, locked = _paired(reports, verdicts)
+    desk.counts.recorded(settled, verdicts, anyio.current_time() - asked_at)
     lines = zip(settled, verdicts, strict=True)
     emit_many(attempt_line(r, v, desk.max_attempts[r.delivery.channel]) for r, v in lines)
     if any(verdict.next_attempt_at for verdict in verdicts):

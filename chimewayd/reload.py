@@ -10,6 +10,7 @@ is in hand of a channel that is gone and was not begun is given back; its calls 
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -96,6 +97,7 @@ async def heed_reloads(state: State, opened: OpenChannels) -> None:
             log.exception(Event.CONFIG_REFUSED, reason=reason, hint=HINT, exc_info=not is_ours)
         else:
             state.is_config_current = True
+            state.reloaded_at = datetime.now(UTC)
             _say(change)
         state.notifier.ready()
 

@@ -141,6 +141,11 @@ class Slots:
     def in_hand(self) -> int:
         return self._all.in_hand
 
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """One for each channel, for onlookers."""
+        return self._lanes.values()
+
     def when_room(self, tell: Callable[[], None]) -> None:
         """Have `tell` called whenever a channel that `room` passed over may be claimed again."""
         self._when_room = tell

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from chimewayd import db
 from chimewayd.breakers import Breakers
 from chimewayd.config import Settings
 from chimewayd.config_channel import BreakerPolicy
+from chimewayd.counts import Counts
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import Report, Unsent
@@ -49,8 +51,12 @@ class State:
     stop: anyio.Event = field(default_factory=anyio.Event)
     is_config_current: bool = True
     """The last reload was not refused."""
+    reloaded_at: datetime | None = None
+    """When the last reload came into force; None: never."""
     standing: list[str] = field(default_factory=list)
     """Stages that stand still."""
+    counts: Counts = field(default_factory=Counts)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def outboxes(self) -> dict[str, Outbox[Any]]:

@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from chimewayd import db
+from chimewayd.counts import Counts
 from chimewayd.leases import SILENT_SECONDS
 from chimewayd.log import Event
 from chimewayd.models import Lost
@@ -42,8 +43,11 @@ EVER = timedelta(days=365 * 200)
 log = structlog.get_logger()
 
 
-async def sweep(session: Session, me: db.Identity, outage: Outage) -> None:
+async def sweep(
+    session: Session, me: db.Identity, outage: Outage, counts: Counts | None = None
+) -> None:
     """Sweep at once and then for ever."""
+    counts = counts or Counts()
     since = EVER
     unserved: set[str] = set()
     name = Name(me.name)
@@ -54,7 +58,7 @@ async def sweep(session: Session, me: db.Identity, outage: Outage) -> None:
             if not session.is_pooled:
                 ask = partial(db.end_orphaned_leases, session, me, ORPHANED_AFTER)
                 name.note(holds=await outage.outlast(ask))
-            await outage.outlast(partial(_move_on, session, since))
+            await outage.outlast(partial(_move_on, session, since, counts))
             if tidies:
                 await outage.outlast(partial(_tidy, session, unserved))
         except Exception:  # a sweep that fails must not end the daemon
@@ -86,10 +90,12 @@ class Name:
             )
 
 
-async def _move_on(session: Session, since: timedelta) -> None:
+async def _move_on(session: Session, since: timedelta, counts: Counts) -> None:
     while lost := await db.rescue(session, LIMIT):
+        counts.rescued += len(lost)
         _say_lost(lost)
     while ended := await db.expire(session, since, LIMIT):
+        counts.ended.update((delivery.channel, "expired") for delivery in ended)
         log.info(
             Event.DELIVERY_ENDED,
             reason="expired",

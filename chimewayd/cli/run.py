@@ -15,6 +15,7 @@ from chimewayd.cli.session import Sources, database, pass_sources, require_chann
 
 if TYPE_CHECKING:
     from chimewayd.config import Settings
+    from chimewayd.http_address import HttpAddress
     from chimewayd.systemd import Notifier
 
 LONGEST_NAME = 63
@@ -48,7 +49,8 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
 
     One process uses one core. With --processes N the limits of concurrency, the daemon's and each
     channel's, are each process's own: in all there may be N times as many calls. A process that
-    dies is replaced; a wrong setting or schema ends all.
+    dies is replaced; a wrong setting or schema ends all. Where http_listen is set, the first
+    listens there and the others on the ports that follow.
 
     \b
     A configuration file:
@@ -81,7 +83,10 @@ def _read(sources: Sources, member: int | None) -> "Settings":
     require_channel(settings)
     if member is None:
         return settings
-    return settings.model_copy(update={"name": f"{settings.name}-{member}"})
+    ours: dict[str, object] = {"name": f"{settings.name}-{member}"}
+    if settings.http_listen is not None:
+        ours["http_listen"] = _address_of(settings.http_listen, member)
+    return settings.model_copy(update=ours)
 
 
 def _deliver(
@@ -111,6 +116,8 @@ def _supervise(
     from chimewayd.processes import supervise
 
     names = _member_names(settings.name, processes)
+    if settings.http_listen is not None:
+        _address_of(settings.http_listen, processes)  # there must be one for the last
     if wants_migration:
         anyio.run(_migrate, settings)
     commands = {name: _member_command(sources, n) for n, name in enumerate(names, 1)}
@@ -156,6 +163,16 @@ def _join_parent(settings: "Settings") -> "Notifier":
     patience = settings.shutdown_grace.total_seconds() + LAST_SECONDS
     stop_with_parent(sys.stdin.fileno(), patience)
     return systemd.to_parent(sys.stdin.fileno())
+
+
+def _address_of(address: "HttpAddress", member: int) -> "HttpAddress":
+    from chimewayd.errors import ConfigError
+    from chimewayd.http_address import of_member
+
+    try:
+        return of_member(address, member)
+    except ValueError as error:
+        raise ConfigError("http_listen", f"{address} {error}", "a lower port") from None
 
 
 async def _serve(

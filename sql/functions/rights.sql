@@ -40,7 +40,7 @@ as $$
     ('find_stranded', 'execute', null, '{operator, reader}'),
     ('group_failures', 'execute', null, '{operator, reader}'),
     ('explain', 'execute', null, '{operator, reader}'),
-    ('stats', 'execute', null, '{operator, reader}'),
+    ('stats', 'execute', null, '{daemon, operator, reader}'),
     ('rights', 'execute', null, '{daemon, operator, reader}'),
     ('claim', 'execute', null, '{daemon}'),
     ('record', 'execute', null, '{daemon}'),

@@ -1,0 +1,88 @@
+"""What the stages count: batches, by channel and outcome."""
+
+import pytest
+from deliveries import delivery
+
+from chimewayd.counts import Counts, Histogram, ending
+from chimewayd.models import Outcome, Permanent, Report, Succeeded, Temporary, Verdict
+
+
+def call(outcome: Outcome, channel: str = "hooks", seconds: float = 0.2) -> Report:
+    return Report(delivery(channel=channel), outcome, started=10.0, finished=10.0 + seconds)
+
+
+def verdict(
+    report: Report, status: str | None, reason: str | None = None, verdict: str = "applied"
+) -> Verdict:
+    one = report.delivery
+    return Verdict(one.delivery_id, one.claim_id, verdict, status, reason, 1, None)
+
+
+def test_histogram_counts_each_value_in_the_first_bucket_that_holds_it() -> None:
+    one_by_one, at_once = Histogram((1.0, 2.0)), Histogram((1.0, 2.0))
+    values = [0.0, 1.0, 1.5, 2.0, 2.5, 9.0]
+
+    for value in values:
+        one_by_one.add(value)
+    at_once.add_all(list(reversed(values)))
+
+    assert one_by_one.counts == at_once.counts == [2, 2, 2]
+    assert one_by_one.sum == at_once.sum == 16.0
+
+
+def test_calls_are_counted_by_channel_and_outcome() -> None:
+    counts = Counts()
+    reports = [
+        call(Succeeded()),
+        call(Succeeded()),
+        call(Temporary()),
+        call(Succeeded(), channel="mail", seconds=3.0),
+    ]
+    statuses = ["succeeded", "succeeded", "failed", "succeeded"]
+
+    verdicts = [verdict(r, status) for r, status in zip(reports, statuses, strict=True)]
+    counts.recorded(reports, verdicts, 0.002)
+
+    assert counts.attempts == {
+        ("hooks", Succeeded): 2,
+        ("hooks", Temporary): 1,
+        ("mail", Succeeded): 1,
+    }
+    assert counts.ended == {("hooks", "succeeded"): 2, ("mail", "succeeded"): 1}
+    assert {name: sum(spread.counts) for name, spread in counts.call_seconds.items()} == {
+        "hooks": 3,
+        "mail": 1,
+    }
+    assert counts.call_seconds["mail"].sum == pytest.approx(3.0)
+    assert sum(counts.record_seconds.counts) == 1
+
+
+@pytest.mark.parametrize("late", ["stale", "gone"])
+def test_late_outcome_is_an_attempt_and_ends_nothing(late: str) -> None:
+    counts = Counts()
+    report = call(Permanent())
+
+    counts.recorded([report], [verdict(report, "cancelled", "expired", late)], 0.001)
+
+    assert counts.attempts == {("hooks", Permanent): 1}
+    assert counts.late == {"hooks": 1}
+    assert counts.ended == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "how"),
+    [
+        ("succeeded", None, "succeeded"),
+        ("failed", None, None),
+        ("pending", None, None),
+        (None, None, None),
+        ("cancelled", "retries_exhausted", "retries_exhausted"),
+        ("cancelled", "bounced", "bounced"),
+        ("cancelled", "Ada wanted it so, call 555-1234", "asked_for"),
+        ("suppressed", "opted out", "asked_for"),
+    ],
+)
+def test_end_has_a_name_of_a_closed_list(
+    status: str | None, reason: str | None, how: str | None
+) -> None:
+    assert ending(status, reason) == how

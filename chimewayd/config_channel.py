@@ -13,6 +13,7 @@ from chimewayd.durations import Duration, render
 _SHORTEST_CALL = timedelta(milliseconds=100)
 _MILLISECOND = timedelta(milliseconds=1)
 _MONTH = timedelta(days=30)
+_TEN_YEARS = timedelta(days=3650)
 
 
 def _attempts_of_schedule(data: dict[str, Any]) -> int:
@@ -130,6 +131,37 @@ class BreakerPolicy(BaseModel):
     )
 
 
+class Retention(BaseModel):
+    """How long what has ended is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    redact_after: Duration | None = Field(
+        default=None,
+        ge=timedelta(hours=1),
+        le=_TEN_YEARS,
+        description="How long after its end a delivery loses its payload, metadata and responses; "
+        "unset: never.",
+        json_schema_extra={"example": '"7d"'},
+    )
+    delete_after: Duration | None = Field(
+        default=None,
+        ge=timedelta(hours=1),
+        le=_TEN_YEARS,
+        description="How long after its end a delivery is deleted with its history; unset: never.",
+        json_schema_extra={"example": '"90d"'},
+    )
+
+    @model_validator(mode="after")
+    def _redacted_before_deleted(self) -> Self:
+        if self.redact_after and self.delete_after and self.redact_after >= self.delete_after:
+            ages = {"redact": render(self.redact_after), "delete": render(self.delete_after)}
+            raise PydanticCustomError(
+                "ages", "redact_after ({redact}) is not shorter than delete_after ({delete})", ages
+            )
+        return self
+
+
 class ChannelConfig(BaseModel):
     """One channel: which adapter, its settings, its policy."""
 
@@ -177,6 +209,10 @@ class ChannelConfig(BaseModel):
     )
     breaker: BreakerPolicy = Field(
         default=BreakerPolicy(), description="When the channel stops calling for a while."
+    )
+
+    retention: Retention = Field(
+        default=Retention(), description="How long what has ended is kept."
     )
 
     @property

@@ -30,6 +30,7 @@ from chimewayd.log import Event
 from chimewayd.models import Delivery
 from chimewayd.open_channels import OpenChannels, open_channels
 from chimewayd.outage import Outage
+from chimewayd.prune import prune
 from chimewayd.record import Desk, record, release
 from chimewayd.reload import heed_reloads
 from chimewayd.run import run
@@ -133,6 +134,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage, counts)
         upkeep.start_soon(sweep, sessions.upkeep, me, outage, counts)
         upkeep.start_soon(watch, sessions.upkeep, me, state.breakers, outage)
+        upkeep.start_soon(prune, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
             desk = Desk(
                 sessions.records,

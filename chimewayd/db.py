@@ -17,6 +17,7 @@ from chimewayd.models import (
     QueueFigures,
     Report,
     Room,
+    Step,
     Verdict,
     kind_of,
 )
@@ -43,6 +44,8 @@ CONFIGURE = (
 )
 NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1, $2)"
 UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
+CONFIGURE_RETENTION = "select chimeway.configure_retention($1, $2, $3)"
+PRUNE = "select * from chimeway.prune($1, $2, $3)"
 ROLL_UP = "select chimeway.roll_up_tallies()"
 QUEUE_FIGURES = """
 select s.channel, s.due, s.scheduled, s.held, s.in_flight,
@@ -81,6 +84,8 @@ async def configure_channel(session: Session, name: str, channel: ChannelConfig)
         *(retry.retry_after_cap, retry.max_age, channel.on_uncertain, None),
         *((rate.calls, rate.per, channel.burst) if rate else (None, None, None)),
     )
+    kept = channel.retention
+    await session.fetch(CONFIGURE_RETENTION, name, kept.redact_after, kept.delete_after)
 
 
 async def claim(session: Session, me: Identity, room: Room, *, arm: bool) -> list[Delivery]:
@@ -200,6 +205,11 @@ async def rescue(session: Session, limit: int) -> list[Lost]:
 async def expire(session: Session, since: timedelta, limit: int) -> list[Ended]:
     """End what waits past its expiry, if it expired within the last `since`."""
     return [Ended._make(row) for row in await session.fetch(EXPIRE, since, limit)]
+
+
+async def prune(session: Session, me: Identity, after: UUID | None, limit: int) -> Step:
+    """Take one step of retention, if it is ours to take."""
+    return Step._make((await session.fetch(PRUNE, me.daemon_id, after, limit))[0])
 
 
 async def next_due(session: Session, room: Room) -> tuple[timedelta | None, bool]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chimewayd.models import Step
 from chimewayd.session import BULK_TIMEOUT
 
 PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
@@ -47,6 +48,17 @@ GROUP_FAILURES = """
 select f.channel, f.outcome, f.error_class, f.status_code, f.attempts as calls, f.deliveries,
   f.given_up, f.newest_at, f.newest_delivery_id, f.newest_detail
 from chimeway.group_failures($1, $2, $3, $4) as f
+"""
+PRUNE = "select * from chimeway.prune(null, $1, $2, $3)"
+RETENTION = """
+select c.name as channel, c.redact_after, c.delete_after
+from chimeway.channels as c
+where coalesce(c.redact_after, c.delete_after) is not null
+order by c.name
+"""
+ESTIMATE = """
+select greatest(c.reltuples, 0)::bigint from pg_class as c
+where c.oid = 'chimeway.deliveries'::regclass
 """
 FIND_BY_IDEMPOTENCY_KEY = """
 select d.id
@@ -217,3 +229,22 @@ async def look_up(
 async def _pairs(connection: asyncpg.Connection, sql: str, *given: object) -> list[tuple[Any, Any]]:
     rows = await connection.fetch(sql, *given, timeout=BULK_TIMEOUT)
     return [(row[0], row[1]) for row in rows]
+
+
+async def retention(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+    """Return the ages of each channel that has one."""
+    return [dict(row) for row in await connection.fetch(RETENTION)]
+
+
+async def estimate_deliveries(connection: asyncpg.Connection) -> int:
+    """Return about how many deliveries there are, without counting them."""
+    count: int = await connection.fetchval(ESTIMATE)
+    return count
+
+
+async def prune(
+    connection: asyncpg.Connection, after: UUID | None, limit: int, *, is_dry_run: bool
+) -> Step:
+    """Take one step of retention, whoever else does."""
+    rows = await connection.fetch(PRUNE, after, limit, is_dry_run, timeout=BULK_TIMEOUT)
+    return Step._make(rows[0])

@@ -270,3 +270,13 @@ class QueueFigures(NamedTuple):
     """How many serve it."""
     notify_usage: float
     """Share of the server's notification queue in use: one figure for the whole server."""
+
+
+class Step(NamedTuple):
+    """What one step of retention came to."""
+
+    next_after: UUID | None
+    """Where the next one begins; None: that was the last."""
+    looked_at: int
+    redacted: int
+    deleted: int

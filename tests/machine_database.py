@@ -20,6 +20,7 @@ T = TypeVar("T")
 # What a session remembers of its last run would make a failure irreproducible.
 EMPTY = """
 reset all;
+set session_replication_role = replica; -- retention alone deletes what has ended
 update chimeway.channels
 set enabled = true, paused_at = null, paused_by = null, pause_reason = null;
 delete from chimeway.deliveries;
@@ -30,6 +31,7 @@ delete from chimeway.delivery_events;
 delete from chimeway.suppressions;
 delete from chimeway.tallies;
 delete from chimeway.daemons;
+reset session_replication_role;
 """
 
 STATE = """

@@ -28,6 +28,7 @@ from chimewayd.cli import (
     migrate,
     operate,
     preview,
+    prune,
     run,
     send,
     status,
@@ -91,6 +92,7 @@ for command in (
     *(run.command, migrate.command, demo.command),
     *(send.command, preview.command, explain.command, status.command, tail.command),
     *(failures.command, listing.command, *operate.commands, doctor.command, config.command),
+    prune.command,
 ):
     chimewayd.add_command(command)
 

@@ -12,6 +12,7 @@ import click
 from chimewayd.cli import pause, selection
 from chimewayd.cli.actor import Decorator, actor_option, reason_option
 from chimewayd.cli.output import json_option
+from chimewayd.cli.progress import progress
 from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 from chimewayd.models import Status
 
@@ -196,14 +197,10 @@ def _on_filters(
         _confirm(plan)
     done = tally.Tally()
     if plan.matched:
-        with click.progressbar(
-            length=plan.matched,
-            label=order.verb,
-            file=sys.stderr,
-            hidden=plan.matched <= apply.PAGE or not sys.stderr.isatty(),
-        ) as bar:
+        hidden = plan.matched <= apply.PAGE
+        with progress(order.verb, plan.matched, hidden=hidden) as advance:
             _run(
-                lambda c: apply.apply_to_selection(c, order, selected, done, bar.update),
+                lambda c: apply.apply_to_selection(c, order, selected, done, advance),
                 sources,
                 done,
             )

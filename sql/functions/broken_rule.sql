@@ -43,9 +43,9 @@ as $$
       then 'series: is written by chimeway only; leave it out'
     when num_nonnulls(p_row.claim_id, p_row.next_attempt_at, p_row.finished_at,
         p_row.suppression_reason, p_row.provider_message_id, p_row.requested_status,
-        p_row.requested_reason) > 0
+        p_row.requested_reason, p_row.redacted_at) > 0
       then 'claim_id, next_attempt_at, finished_at, suppression_reason, provider_message_id, '
-        || 'requested_status, requested_reason: are written by chimeway only; leave them out'
+        || 'requested_status, requested_reason, redacted_at: are written by chimeway only; leave them out'
     when p_row.inserted_at <> now() or p_row.updated_at <> now()
       then 'inserted_at: is written by chimeway only; leave it and updated_at out'
   end

@@ -53,6 +53,11 @@ begin
       jsonb_build_object('claim_id', k.id, 'daemon', k.daemon_name, 'lease_until', k.expires_at)
     from chimeway.claims as k
     where k.id = v_delivery.claim_id
+    union all
+    select v_delivery.redacted_at, 4, 0, 'redacted', 'redacted: payload, metadata and responses',
+      format('the channel''s redact_after is %s', chimeway.span(c.redact_after)), '{}'
+    from chimeway.channels as c
+    where c.name = v_delivery.channel and v_delivery.redacted_at is not null
   ),
   ordered as (
     select row_number() over (order by t.rank > 0, t.happened_at, t.rank, t.place) as step, t.*

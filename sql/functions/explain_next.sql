@@ -18,7 +18,9 @@ declare
 begin
   if p_delivery.finished_at is not null then
     return query select null::timestamptz, 'nothing: ' || p_delivery.status || ' is terminal',
-      'chimeway.replay(id, actor) would begin a new series of attempts', '{}'::jsonb;
+      case when p_delivery.redacted_at is null
+        then 'chimeway.replay(id, actor) would begin a new series of attempts'
+        else 'it cannot be replayed: its body was redacted' end, '{}'::jsonb;
     return;
   end if;
 

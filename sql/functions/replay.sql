@@ -12,7 +12,8 @@ declare
 begin
   perform chimeway.require_actor('replay', actor);
 
-  select d.status, d.suppression_reason, d.series, d.channel, d.priority, d.position, d.expires_at
+  select d.status, d.suppression_reason, d.series, d.channel, d.priority, d.position, d.expires_at,
+    d.redacted_at
   into v_old
   from chimeway.deliveries as d
   where d.id = replay.id
@@ -27,6 +28,12 @@ begin
   elsif v_old.status = 'succeeded' and not replay.force then
     raise exception 'delivery % cannot move from succeeded to pending: it was sent', replay.id
       using errcode = 'NC002', hint = 'chimeway.replay(id, actor, force => true) sends it again.';
+  end if;
+
+  if v_old.redacted_at is not null then
+    raise exception 'delivery % cannot move from % to pending: its body was redacted at %',
+        replay.id, v_old.status, chimeway.moment(v_old.redacted_at)
+      using errcode = 'NC002', hint = 'Insert it anew; channels.<name>.retention says when bodies go.';
   end if;
 
   -- This row opens the gate of guard_terminal.
@@ -61,7 +68,7 @@ $$;
 
 comment on function chimeway.replay(uuid, text, boolean) is
   'Begins a new series of attempts: suppressed, cancelled -> pending, due now; succeeded only with '
-  'force. History stays and attempt numbers go on. NC001: no such delivery. NC002: not terminal, or '
-  'succeeded without force. NC003: no actor. Locks the delivery.';
+  'force. History stays and attempt numbers go on. NC001: no such delivery. NC002: not terminal, '
+  'redacted, or succeeded without force. NC003: no actor. Locks the delivery.';
 
 revoke all on function chimeway.replay(uuid, text, boolean) from public;

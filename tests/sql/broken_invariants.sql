@@ -46,9 +46,11 @@ having count(*) > 1
 union all
 select format('tallies are wrong by %s for %s on %s', sum(t.count), t.status, t.channel)
 from (
-  select channel, status, count from chimeway.tallies
+  select channel, regexp_replace(status, '^pruned ', ''),
+    case when status like 'pruned %' then -count else count end
+  from chimeway.tallies
   union all
   select channel, status, -1 from chimeway.deliveries where finished_at is not null
-) as t
+) as t (channel, status, count)
 group by t.channel, t.status
 having sum(t.count) <> 0

@@ -15,6 +15,7 @@ from chimewayd import migrate
 
 WIPE = """
 truncate chimeway.channels, chimeway.rates, chimeway.breakers, chimeway.fallbacks;
+set session_replication_role = replica; -- retention alone deletes what has ended
 delete from chimeway.deliveries;
 delete from chimeway.jobs;
 delete from chimeway.claims;
@@ -23,6 +24,7 @@ delete from chimeway.delivery_events;
 delete from chimeway.suppressions;
 delete from chimeway.daemons;
 delete from chimeway.tallies;
+reset session_replication_role;
 select setval('chimeway.bell_rung', nextval('chimeway.bell_armed'));
 """
 

@@ -10,23 +10,19 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    "update",
+    "change",
     [
         "update chimeway.delivery_attempts set detail = 'it was fine'",
         "update chimeway.delivery_events set actor = 'nobody'",
-        "update chimeway.delivery_attempts set detail = '' where false",
+        "update chimeway.delivery_attempts set response = null",
+        "delete from chimeway.delivery_attempts",
+        "delete from chimeway.delivery_events",
     ],
 )
-async def test_history_refuses_updates(connection: Connection, update: str) -> None:
+async def test_history_refuses_changes(connection: Connection, change: str) -> None:
     await configure(connection)
     await delivery_in(connection, Status.FAILED)
     await delivery_in(connection, Status.CANCELLED)
 
     with pytest.raises(TransitionRefused, match="is history: its rows are never changed"):
-        await connection.execute(update)
-
-
-async def test_retention_may_delete_history(connection: Connection) -> None:
-    await delivery_in(connection, Status.CANCELLED)
-
-    assert await connection.execute("delete from chimeway.delivery_events") == "DELETE 1"
+        await connection.execute(change)

@@ -169,7 +169,8 @@ async def test_history_is_never_updated_not_even_by_the_owner(
     connection: Connection, table: str
 ) -> None:
     await configure(connection)
-    await ended(connection, "permanent")
+    delivery_id = await ended(connection, "permanent")
+    await connection.execute("select chimeway.replay($1, 'ops')", delivery_id)
 
     with pytest.raises(asyncpg.PostgresError) as refused:
         await connection.execute(f"update chimeway.{table} set delivery_id = delivery_id")  # noqa: S608 - the test's own names

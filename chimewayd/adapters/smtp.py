@@ -2,7 +2,7 @@
 
     payload ─▶ mail ─▶ a connection of the pool ─▶ MAIL, RCPT, DATA ─▶ final dot ─▶ answer
        │                       │                          │                  │         │
-    permanent        temporary, misconfigured     as smtp_outcome says   uncertain  decides
+    permanent        unavailable, misconfigured   as smtp_outcome says   uncertain  decides
 
 A relay's yes means that it has taken the mail over, not that anybody has read it: what bounces
 later goes to `envelope_from`. Missing on purpose: a queue, MX lookup and DKIM, which are the
@@ -13,7 +13,7 @@ import email.errors
 import ssl
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from socket import EAI_NONAME, gaierror, gethostname
+from socket import gaierror, gethostname
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -27,7 +27,7 @@ from chimewayd.adapters.mail_address import parse_address, parse_mailbox
 from chimewayd.adapters.mail_css import inline_css
 from chimewayd.adapters.mail_message import Letterhead, Mail, compose
 from chimewayd.adapters.mail_payload import decode_attachments, parse_payload
-from chimewayd.adapters.smtp_outcome import Phase, Reply, judge
+from chimewayd.adapters.smtp_outcome import BEFORE_A_MAIL, Phase, Reply, judge
 from chimewayd.adapters.smtp_pool import Pool
 from chimewayd.adapters.smtp_session import Progress, Session, Unsuitable, open_session
 from chimewayd.adapters.smtp_settings import SmtpSettings
@@ -39,6 +39,7 @@ from chimewayd.models import (
     Permanent,
     Temporary,
     TimedOut,
+    Unavailable,
     Uncertain,
 )
 
@@ -143,8 +144,9 @@ class SmtpAdapter:
         )
 
     async def _open(self, progress: Progress) -> Session:
-        with anyio.fail_after(self._settings.connect_timeout.total_seconds()):
+        with anyio.move_on_after(self._settings.connect_timeout.total_seconds()):
             return await open_session(self._settings, self._tls_context, self._helo_name, progress)
+        raise aiosmtplib.SMTPConnectTimeoutError("not ready within connect_timeout")
 
 
 class _RelayHadGoneError(Exception):
@@ -152,7 +154,7 @@ class _RelayHadGoneError(Exception):
 
 
 def _timed_out(progress: Progress, relay: str) -> Outcome:
-    detail = f"{relay}: no answer to {progress.phase} in time"
+    detail = f"{relay}: the deadline passed at {progress.phase}"
     return TimedOut(detail=detail, request_sent=progress.is_handed_over)
 
 
@@ -160,20 +162,28 @@ def _lost(error: Exception, progress: Progress, relay: str) -> Outcome:
     """Say what a lost connection means: after the final dot, nobody knows."""
     if progress.is_handed_over:
         return Uncertain(detail=f"{relay}: the connection was lost before the mail was answered")
+    is_ours, reason = _reason(error)
+    detail = clean(f"{relay}: {reason}, at {progress.phase}", limit_bytes=DETAIL_LIMIT_BYTES)
+    if is_ours:
+        return Misconfigured(detail=detail)
+    return (Unavailable if progress.phase in BEFORE_A_MAIL else Temporary)(detail=detail)
+
+
+def _reason(error: Exception) -> tuple[bool, str]:
+    """Name what went wrong, and tell whether waiting cannot mend it."""
     for cause in (error, error.__cause__):
         match cause:
             case ssl.SSLCertVerificationError():
-                reason = f"{relay}: the certificate was refused: {cause.verify_message}"
-                return Misconfigured(detail=clean(reason, limit_bytes=DETAIL_LIMIT_BYTES))
+                return True, f"the certificate was refused: {cause.verify_message}"
             case ssl.SSLError():
-                return Temporary(detail=f"{relay}: the TLS handshake failed")
+                return False, "the TLS handshake failed"
             case gaierror():
-                # What does not exist will not come by itself; what nobody answered may.
-                kind = Misconfigured if cause.errno == EAI_NONAME else Temporary
-                return kind(detail=f"{relay}: the host name does not resolve")
+                return False, "the host name does not resolve"
+            case aiosmtplib.SMTPConnectTimeoutError():
+                return False, "not ready in time"
             case OSError() if cause.strerror:
-                return Temporary(detail=f"{relay}: {progress.phase}: {cause.strerror}")
-    return Temporary(detail=f"{relay}: the connection was lost at {progress.phase}")
+                return False, cause.strerror
+    return False, "the connection was lost"
 
 
 def _letterhead(settings: SmtpSettings) -> Letterhead:

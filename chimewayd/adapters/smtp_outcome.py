@@ -3,20 +3,20 @@
                      before a mail      MAIL            RCPT             final dot
     2xx              go on              go on           go on            succeeded
     421, quotas      throttled          throttled       throttled        throttled
-    4xx              temporary          temporary       temporary        temporary
+    4xx              unavailable        temporary       temporary        temporary
     500 to 504       misconfigured      temporary       temporary        temporary
     530 to 538       misconfigured      misconfigured   misconfigured    misconfigured
     5.1.1 and such   misconfigured      as below        bounced          bounced
     "relay denied"   misconfigured      misconfigured   misconfigured    misconfigured
     other 5xx        misconfigured      the sender's    permanent        permanent
-    anything else    temporary          temporary       temporary        uncertain
+    anything else    unavailable        temporary       temporary        uncertain
 
 The sender's: misconfigured if it is the channel's, permanent if the payload chose it.
 Only what is about the recipient bounces: 5.7.1 is policy or reputation, 5.2.2 a full mailbox.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Unavailable,
     Uncertain,
 )
 
@@ -40,8 +41,9 @@ LONGEST_RETRY_AFTER = timedelta(days=365)
 class Phase(StrEnum):
     """How far a session has come, in the words of a detail."""
 
-    CONNECT = "connecting"
-    GREETING = "the greeting"
+    WAIT = "the wait for a connection"
+    CONNECT = "the connection"
+    """Up to the greeting."""
     EHLO = "EHLO"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
@@ -70,9 +72,16 @@ _CREDENTIALS = frozenset({530, 534, 535, 538})
 _SERVICE_NOT_AVAILABLE = 421
 _GO_AHEAD = 354
 
-_BEFORE_A_MAIL = frozenset(
-    {Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH, Phase.RSET}
+BEFORE_A_MAIL = frozenset(
+    {Phase.WAIT, Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH, Phase.RSET}
 )
+"""What happens here is about the relay and us, whoever the recipient is."""
+_KIND_OF_NONSENSE: Mapping[Phase, type[Outcome]] = {
+    Phase.MAIL: Temporary,
+    Phase.RCPT: Temporary,
+    Phase.DATA: Temporary,
+    Phase.CONTENT: Uncertain,
+}
 _ABOUT_ONE_MAIL = frozenset({Phase.RCPT, Phase.DATA, Phase.CONTENT})
 _ENHANCED = re.compile(r"(?:\A|\(#)([245])\.(\d{1,3})\.(\d{1,3})\b")
 # For relays that give no enhanced code.
@@ -158,17 +167,17 @@ def _kind(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outc
         return Throttled
     match reply.code // 100:  # RFC 5321 section 4.2.1
         case 4:
-            return Temporary
+            return Unavailable if phase in BEFORE_A_MAIL else Temporary
         case 5:
             return _kind_of_refusal(phase, reply, has_channels_sender=has_channels_sender)
         case _:
-            return Uncertain if phase is Phase.CONTENT else Temporary
+            return _KIND_OF_NONSENSE.get(phase, Unavailable)
 
 
 def _kind_of_refusal(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outcome]:
     """The first line that applies."""
     code, enhanced = reply.code, enhanced_code(reply)
-    if phase in _BEFORE_A_MAIL or code in _CREDENTIALS or _RELAY_DENIED.search(reply.text):
+    if phase in BEFORE_A_MAIL or code in _CREDENTIALS or _RELAY_DENIED.search(reply.text):
         return Misconfigured
     if phase in _ABOUT_ONE_MAIL and _is_about_the_recipient(reply, enhanced):
         return Bounced

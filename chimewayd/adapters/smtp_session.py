@@ -40,7 +40,7 @@ _LAST_ANSWERS = frozenset({421, 503})
 class Progress:
     """How far one call has come."""
 
-    phase: Phase = Phase.CONNECT
+    phase: Phase = Phase.WAIT
     is_handed_over: bool = False
     """The final dot has left, or nobody knows whether it has."""
 

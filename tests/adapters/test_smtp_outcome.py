@@ -23,11 +23,12 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Unavailable,
     Uncertain,
 )
 
 RELAY = "relay.test:587"
-BEFORE_A_MAIL = (Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH)
+BEFORE_A_MAIL = (Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH)
 TRANSACTION = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT)
 
 
@@ -94,8 +95,10 @@ def test_quota_throttles(code: int, text: str) -> None:
 
 @pytest.mark.parametrize("phase", [*BEFORE_A_MAIL, *TRANSACTION])
 @pytest.mark.parametrize("code", [400, 450, 451, 452, 454])
-def test_4xx_is_temporary_in_each_phase(phase: Phase, code: int) -> None:
-    assert kind(phase, code, "4.3.0 later") is Temporary
+def test_4xx_is_temporary_for_a_mail_and_unavailable_before_any(phase: Phase, code: int) -> None:
+    expected = Unavailable if phase in BEFORE_A_MAIL else Temporary
+
+    assert kind(phase, code, "4.3.0 later") is expected
 
 
 @pytest.mark.parametrize("phase", [*BEFORE_A_MAIL, *TRANSACTION])
@@ -148,6 +151,7 @@ def test_muddled_conversation_may_go_better_next_time(phase: Phase, code: int) -
 def test_nonsense_is_uncertain_after_the_final_dot_only(code: int) -> None:
     assert kind(Phase.CONTENT, code) is Uncertain
     assert kind(Phase.RCPT, code) is Temporary
+    assert kind(Phase.CONNECT, code) is Unavailable or code // 100 == 2
 
 
 def test_code_that_contradicts_the_reply_is_not_believed() -> None:

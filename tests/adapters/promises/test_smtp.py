@@ -12,6 +12,7 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Unavailable,
     Uncertain,
 )
 from chimewayd.testing import CANARY, Provider, ProviderPromises
@@ -28,6 +29,7 @@ class RelayProvider(Provider):
 
     def __init__(self, smarthost: Relay) -> None:
         self._relay = smarthost
+        self._mails_before = 0
         self.settings = {
             "host": "127.0.0.1",
             "port": smarthost.port,
@@ -45,10 +47,11 @@ class RelayProvider(Provider):
         self._relay.script(Verb.DOT, f"451 {text[:LONGEST_REPLY]}")
 
     def hang(self) -> None:
+        self._mails_before = len(self._relay.mails)
         self._relay.script(Verb.DOT, Fault.HANG)
 
     async def called(self) -> None:
-        await self._relay.wait_for_command(Verb.DOT)
+        await self._relay.wait_for_command(Verb.DOT, self._mails_before + 1)
 
     async def left_alone(self) -> None:
         await self._relay.wait_until_disconnected()
@@ -68,6 +71,7 @@ class TestSmtp(ProviderPromises):
         ((Verb.RCPT, "550 5.1.1 no such user"), Bounced),
         ((Verb.RCPT, "554 5.7.1 Relay access denied"), Misconfigured),
         ((Verb.RCPT, Fault.HANG_UP), Temporary),
+        ((Verb.GREETING, Fault.HANG_UP), Unavailable),
         ((Verb.AUTH, "535 5.7.8 wrong password"), Misconfigured),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from chimewayd.log import Event
 from chimewayd.models import Report, Status, Unclassified, Verdict, kind_of
+from chimewayd.traceparent import traceparent_of
 
 Line = tuple[str, Event, dict[str, Any]]
 """Level, event and fields, as `log.emit_many` takes them."""
@@ -34,6 +35,8 @@ def attempt_line(report: Report, verdict: Verdict, channel_max_attempts: int) ->
         "correlation_id": delivery.correlation_id,
     }
     fields |= {name: value for name, value in sometimes.items() if value is not None}
+    if (traceparent := traceparent_of(delivery.metadata_json)) is not None:
+        fields["traceparent"] = traceparent
     if verdict.verdict in ("stale", "gone"):
         return "warning", Event.OUTCOME_STALE, fields | {"verdict": verdict.verdict}
     return _level(report, verdict), Event.ATTEMPT_RECORDED, fields

@@ -1,6 +1,6 @@
 """Events as lines: JSON for machines, columns for a terminal, one write for a batch.
 
-    event ── bound context ──▶ level filter ──▶ render ── redact, escape ──▶ bytes on stdout
+    event ── level filter ── bound context ── not too often ──▶ render ── redact, escape ──▶ bytes
 
 Event names are this closed list and nothing else; all else about an event is a field. Secrets
 are struck out in the last step, when tracebacks are text already. Whatever a value holds, it
@@ -21,12 +21,15 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from chimewayd import log_context
+from chimewayd.log_repeats import Repeats
+from chimewayd.log_text import escaped, is_journal, printable
 from chimewayd.redaction import is_secret_name, may_hold_secret, plain, redact_fields
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSLOG_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _METHOD_LEVELS: Final = {"warn": "warning", "exception": "error"}
-_RESERVED: Final = frozenset({"ts", "level", "event"})
+_RESERVED: Final = frozenset({"ts", "level", "event", "instance"})
 
 
 class Event(StrEnum):
@@ -61,6 +64,7 @@ class Event(StrEnum):
     LEASES_LOST = "leases_lost"
     LEASES_RESCUED = "leases_rescued"
     LIBRARY_LOG = "library_log"
+    LINES_HELD_BACK = "lines_held_back"
     LISTENER_CONNECTED = "listener_connected"
     LISTENER_DEAF = "listener_deaf"
     LISTENER_LOST = "listener_lost"
@@ -77,6 +81,11 @@ class Event(StrEnum):
     TRANSPORT_UNPROTECTED = "transport_unprotected"
 
 
+_NEVER_HELD_BACK: Final = frozenset(
+    {Event.ATTEMPT_RECORDED, Event.OUTCOME_STALE, Event.LINES_HELD_BACK}
+)
+
+
 def setup(
     level: str,
     fmt: str,
@@ -90,19 +99,43 @@ def setup(
     stream = sys.stdout.buffer if out is None else out
     is_terminal = stream.isatty()
     is_console = is_terminal if fmt == "auto" else fmt == "console"
-    has_priorities = _is_journal(stream, environment)
+    has_priorities = is_journal(stream, environment)
     lines: JsonLines | ConsoleLines = (
         ConsoleLines(has_priorities, is_terminal and not environment.get("NO_COLOR"))
         if is_console
         else JsonLines(has_priorities, _LEVELS[level])
     )
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, lines],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            log_context.add_ids,
+            _repeats(),
+            lines,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.BytesLoggerFactory(stream),
         cache_logger_on_first_use=False,  # a second set-up reaches every module
     )
     _join_libraries()
+
+
+def _repeats() -> Repeats:
+    """Go on with what was counted before a reload."""
+    known = [one for one in structlog.get_config()["processors"] if isinstance(one, Repeats)]
+    return known[0] if known else Repeats(_NEVER_HELD_BACK)
+
+
+def lines_held_back() -> int:
+    """Count the lines that were held back so far."""
+    return _repeats().total
+
+
+def say_held_back() -> None:
+    """Say what was held back and not said since."""
+    for kind in _repeats().take_unsaid():
+        structlog.get_logger().warning(
+            Event.LINES_HELD_BACK, of=kind.event, about=kind.about, count=kind.count
+        )
 
 
 def emit_many(entries: Iterable[tuple[str, Event, Mapping[str, object]]]) -> None:
@@ -151,7 +184,9 @@ class JsonLines:
 
     def _head(self, now: str, level: str, event: str) -> bytes:
         prefix = _priority(level) if self._has_priorities else ""
-        return f'{prefix}{{"ts":"{now}","level":"{level}","event":{json.dumps(event)}'.encode()
+        who = f',"instance":"{log_context.instance}"' if log_context.instance else ""
+        said = f'{prefix}{{"ts":"{now}","level":"{level}","event":{json.dumps(event)}{who}'
+        return said.encode()
 
 
 class ConsoleLines:
@@ -168,14 +203,16 @@ class ConsoleLines:
 
     def __call__(self, logger: WrappedLogger, method: str, fields: EventDict) -> bytes:
         level = _METHOD_LEVELS.get(method, method)
-        event = _printable(str(fields.pop("event")))
+        event = printable(str(fields.pop("event")))
         shown = {
-            key: _printable(value, keep="\n" if key == "exception" else "")
+            key: printable(value, keep="\n" if key == "exception" else "")
             if isinstance(value, str)
             else value
             for key, value in _safe(fields).items()
         }
         head = {"ts": _now(), "level": level, "event": event}
+        if log_context.instance:
+            head["instance"] = log_context.instance
         text = self._renderer(logger, method, {**head, **shown})
         if self._has_priorities:
             priority = _priority(level)
@@ -207,15 +244,6 @@ def _join_libraries() -> None:
     logging.captureWarnings(capture=True)
 
 
-def _is_journal(stream: BinaryIO, environment: Mapping[str, str]) -> bool:
-    # Source: systemd.exec(5), $JOURNAL_STREAM; sd-daemon(3), the priority prefix.
-    try:
-        status = os.fstat(stream.fileno())
-    except OSError:
-        return False
-    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
-
-
 def _quick_lines(batch: Sequence[tuple[bytes, Mapping[str, object]]]) -> list[bytes] | None:
     """Render a batch in one piece and look at it once; None if any of it needs a closer look."""
     if not all(_is_plain_shape(tuple(fields)) for _, fields in batch):
@@ -236,7 +264,7 @@ def _line(head: bytes, fields: Mapping[str, object]) -> bytes:
         return quick[0]
     if not fields:
         return head + b"}"
-    return head + b"," + _escaped(orjson.dumps(_safe(fields)))[1:]
+    return head + b"," + escaped(orjson.dumps(_safe(fields)))[1:]
 
 
 def _needs_care(bodies: bytes, count: int) -> bool:
@@ -260,26 +288,6 @@ def _safe(fields: Mapping[str, object]) -> dict[str, Any]:
     """Make a traceback text, and strike out secrets afterwards: it may hold them too."""
     named = {f"{name}_" if name in _RESERVED else name: fields[name] for name in fields}
     return redact_fields(structlog.processors.format_exc_info(None, "", named))
-
-
-def _escaped(body: bytes) -> bytes:
-    text = body.decode()
-    return body if text.isprintable() else "".join(map(_json_escape, text)).encode()
-
-
-def _json_escape(character: str) -> str:
-    if character.isprintable():
-        return character
-    units = character.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-
-
-def _printable(text: str, keep: str = "") -> str:
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def _priority(level: str) -> str:

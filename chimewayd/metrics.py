@@ -12,6 +12,7 @@ from typing import Final
 from chimewayd import __version__, migrate
 from chimewayd.counts import Histogram
 from chimewayd.health import unready
+from chimewayd.log import lines_held_back
 from chimewayd.models import QueueFigures
 from chimewayd.slots import Lane
 from chimewayd.state import State
@@ -273,6 +274,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "When the settings in force were read.",
         _one(lambda state: (state.reloaded_at or state.started_at).timestamp()),
+    ),
+    Total(
+        "chimewayd_log_lines_held_back_total",
+        (),
+        "Warnings and errors that were counted and not said, because they repeat.",
+        _one(lambda _: lines_held_back()),
     ),
     Gauge(
         "chimewayd_schema_version",

@@ -24,6 +24,7 @@ from chimewayd import failpoints
 from chimewayd.adapters.base import Adapter
 from chimewayd.leases import Leases
 from chimewayd.log import Event
+from chimewayd.log_context import bind_ids
 from chimewayd.models import Delivery, Outcome, Report, TimedOut, Uncertain, Unclassified, Unsent
 from chimewayd.outbox import Outbox
 from chimewayd.slots import Slots
@@ -67,6 +68,13 @@ class Worker:
     deadline: float = 0.0
     cut: Cut | None = None
     cut_at: float = 0.0
+
+    def ids(self) -> dict[str, object]:
+        """Name the call it is in, for the log."""
+        if (one := self.delivery) is None:
+            return {}
+        attempt = one.attempt_number - one.attempts_before
+        return {"delivery_id": one.delivery_id, "channel": one.channel, "attempt": attempt}
 
 
 @dataclass(slots=True)
@@ -170,6 +178,7 @@ def _dismiss(calls: Calls, task: asyncio.Task[None]) -> None:
 async def _work(calls: Calls) -> None:
     loop = asyncio.get_running_loop()
     worker = calls.workers[asyncio.current_task()]  # type: ignore[index] # we are a task
+    bind_ids(worker.ids)
     slots = calls.slots
     calls.is_hand_called = False
     while worker.task in calls.workers:

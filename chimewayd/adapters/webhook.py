@@ -24,6 +24,7 @@ from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.adapters.signing import signature, signer
 from chimewayd.config_types import Whole
 from chimewayd.models import Delivery, Misconfigured, Outcome, Permanent
+from chimewayd.traceparent import traceparent_of
 
 KIB = 1024
 
@@ -130,7 +131,7 @@ class WebhookAdapter(HttpAdapter):
         if len(body) > self._settings.payload_limit_kib * KIB:
             limit = f"payload_limit_kib allows {self._settings.payload_limit_kib} KiB"
             return Permanent(detail=f"the payload has {len(body)} bytes, {limit}")
-        headers = self._headers(str(delivery.delivery_id), body)
+        headers = self._headers(delivery, body)
         if headers is None:
             return Misconfigured(detail="every signing secret of the channel has expired")
         answer = await self.call(self._settings.method, url, body, headers)
@@ -152,14 +153,16 @@ class WebhookAdapter(HttpAdapter):
             body, self._secrets + secret_words((url.raw_query_string, *url.query.values()))
         )
 
-    def _headers(self, message_id: str, body: bytes) -> dict[str, str] | None:
+    def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str] | None:
         """Return the headers, or None where each secret that should sign has expired."""
-        now = time.time()
+        now, message_id = time.time(), str(delivery.delivery_id)
         timestamp = int(now)
         headers = self._static_headers | {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
         }
+        if (traceparent := traceparent_of(delivery.metadata_json)) is not None:
+            headers["traceparent"] = traceparent
         if self._signers:
             signers = [sign for sign, end in self._signers if now < end]
             if not signers:

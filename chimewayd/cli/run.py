@@ -64,13 +64,15 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
       chimewayd run --config chimewayd.toml --processes 4
       CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook chimewayd --dsn postgresql://localhost/app run
     """
-    from chimewayd import log
+    from chimewayd import log, log_context
 
     # Until somebody heeds it: what a reload would read is being read anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     faulthandler.enable()  # a watchdog's SIGABRT shows where everything stood
     reread = partial(_read, sources, member)
     settings = reread()
+    if member is not None:
+        log_context.instance = settings.name
     log.setup(settings.log_level, settings.log_format)
     if member is None and processes > 1:
         return _supervise(sources, settings, processes, wants_migration)

@@ -255,3 +255,18 @@ async def test_echoed_headers_and_query_are_redacted(delivery: Delivery) -> None
 async def _echo(hooks: Receiver) -> None:
     said = {"headers": {"authorization": "c4nary-c4nary"}, "args": {"token": "t0ps3cret"}}
     hooks.script("/", Answer(status=500, body=json.dumps(said).encode()))
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_sent"),
+    [("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True), ("no trace", False)],
+)
+async def test_request_carries_the_trace_of_the_producer(
+    delivery: Delivery, traceparent: str, is_sent: bool
+) -> None:
+    traced = delivery._replace(metadata_json=json.dumps({"traceparent": traceparent}))
+    async with receiver() as hooks:
+        await attempt(traced, hooks.url)
+
+    (request,) = hooks.requests
+    assert request.headers.get("traceparent") == (traceparent if is_sent else None)

@@ -149,3 +149,12 @@ def test_line_of_an_outcome_that_came_too_late_says_so(word: str, status: str | 
 
     assert (level, event) == ("warning", Event.OUTCOME_STALE)
     assert fields["verdict"] == word
+
+
+def test_line_carries_the_trace_of_the_producer() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    traced = report(Succeeded(), metadata_json=f'{{"traceparent": "{trace}"}}')
+
+    _, _, fields = attempt_line(traced, verdict(traced, "succeeded"), 5)
+
+    assert fields["traceparent"] == trace

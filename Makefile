@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-promises test-faults test-model bench check format clean
+.PHONY: help demo test test-long test-promises test-faults test-model bench audit sbom check format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -40,12 +40,19 @@ check: .venv/installed-check ## format, lint, types, import layers, guards
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/guards
 
+audit: .venv/installed-audit ## known vulnerabilities of our dependencies; fails if it could audit nothing
+	$(BIN)/python tests/supply_chain.py licences
+	$(BIN)/python tests/supply_chain.py audit
+
+sbom: .venv/installed-audit ## write sbom.json, the bill of materials (CycloneDX)
+	$(BIN)/python tests/supply_chain.py sbom
+
 format: .venv/installed-check ## format and sort, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove .venv and what the tools left
-	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build sbom.json
 	find chimewayd tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp file, so that a changed pyproject.toml installs again.

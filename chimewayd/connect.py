@@ -12,9 +12,11 @@ server process that answers is not the one that greeted us.
 """
 
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import assert_never
 
 import anyio
@@ -228,6 +230,23 @@ async def _log_in(
     except BaseException:
         connection.terminate()
         raise
+
+
+def weakness(connection: asyncpg.Connection) -> str | None:
+    """Say how the network could read or change what is said on a connection; None: it cannot."""
+    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
+    return weakness_of(transport.get_extra_info("peername"), transport.get_extra_info("ssl_object"))
+
+
+def weakness_of(peer: object, tls: ssl.SSLObject | None) -> str | None:
+    """Decide what `weakness` says; a unix socket has no address, and a loopback has no network."""
+    if not isinstance(peer, tuple) or ip_address(str(peer[0]).partition("%")[0]).is_loopback:
+        return None
+    if tls is None:
+        return "not encrypted: who is on the network reads the password and every payload"
+    if tls.context.verify_mode is not ssl.CERT_REQUIRED or not tls.context.check_hostname:
+        return "encrypted, but nobody checked that the server is the right one"
+    return None
 
 
 def _keep_alive(connection: asyncpg.Connection, options: SocketOptions) -> None:

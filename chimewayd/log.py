@@ -55,6 +55,7 @@ class Event(StrEnum):
     DAEMON_STOPPED = "daemon_stopped"
     DATABASE_LOST = "database_lost"
     DATABASE_RESTORED = "database_restored"
+    DATABASE_UNPROTECTED = "database_unprotected"
     DELIVERIES_PRUNED = "deliveries_pruned"
     DELIVERY_DEFERRED = "delivery_deferred"
     DELIVERY_ENDED = "delivery_ended"

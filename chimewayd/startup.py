@@ -13,6 +13,7 @@ from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.config import Settings
 from chimewayd.config_channel import ChannelConfig
+from chimewayd.connect import weakness
 from chimewayd.log import Event
 from chimewayd.session import Session, connect
 from chimewayd.templates.templated import Templated, check_folder
@@ -57,6 +58,12 @@ async def join(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.
     if dropped := dsn.parse(url, os.environ).dropped:
         log.warning(Event.CONFIG_DROPPED_OPTION, setting="dsn", options=list(dropped))
     connection = await connect(url)
+    if danger := weakness(connection):
+        log.warning(
+            Event.DATABASE_UNPROTECTED,
+            reason=danger,
+            remedy="sslmode=verify-full and sslrootcert=/path/to/ca.pem in the DSN",
+        )
     try:
         await migrate.check(connection)
         if asked_for := os.environ.get(failpoints.VARIABLE):

@@ -22,9 +22,11 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "sql/README.md", "CHANGELOG.md"),
     *("tests/faults/README.md", "tests/model/README.md", "chimewayd/adapters/README.md"),
+    *("SECURITY.md", "deploy/README.md"),
 )
 DOCUMENTS = [ROOT / name for name in NAMES]
-README, ARCHITECTURE, CONTRIBUTING, SQL_README, _, FAULTS, _, _ = DOCUMENTS
+README, ARCHITECTURE, CONTRIBUTING, SQL_README = DOCUMENTS[:4]
+FAULTS = ROOT / "tests/faults/README.md"
 
 
 def section(document: Path, heading: str) -> str:

@@ -1,6 +1,6 @@
 """Bad input by insert: what a producer's row may hold, each refusal with its SQLSTATE and column.
 
-The numbers are those of the list of bad inputs in SECURITY.md.
+Each case keeps its number; 58 to 130 are in test_bad_answers.py and test_bad_settings.py.
 """
 
 from collections.abc import AsyncIterator

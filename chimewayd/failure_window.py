@@ -10,7 +10,14 @@ from chimewayd.config_channel import BreakerPolicy
 from chimewayd.durations import render
 from chimewayd.models import OutcomeKind
 
-WORKING = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.PERMANENT, OutcomeKind.BOUNCED})
+WORKING = frozenset(
+    {
+        OutcomeKind.SUCCEEDED,
+        OutcomeKind.PERMANENT,
+        OutcomeKind.BOUNCED,
+        OutcomeKind.UNSUBSCRIBED,
+    }
+)
 """A recipient who refuses says that the provider works (sql/functions/judge_probes.sql, too)."""
 
 

@@ -82,6 +82,7 @@ class OutcomeKind(StrEnum):
     THROTTLED = "throttled"
     PERMANENT = "permanent"
     BOUNCED = "bounced"
+    UNSUBSCRIBED = "unsubscribed"
     UNCERTAIN = "uncertain"
     TIMEOUT = "timeout"
     TIMEOUT_AFTER_SEND = "timeout_after_send"
@@ -142,6 +143,13 @@ class Bounced(Outcome):
     """The recipient does not exist or refuses: never retried."""
 
     kind: ClassVar[OutcomeKind] = OutcomeKind.BOUNCED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed(Outcome):
+    """The recipient asks for nothing more: never retried, and suppressed on its channel."""
+
+    kind: ClassVar[OutcomeKind] = OutcomeKind.UNSUBSCRIBED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

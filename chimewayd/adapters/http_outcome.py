@@ -25,6 +25,7 @@ from chimewayd.models import (
     Temporary,
     Throttled,
     Uncertain,
+    Unsubscribed,
 )
 
 LONGEST_RETRY_AFTER = timedelta(days=365)
@@ -40,12 +41,13 @@ class Meaning(StrEnum):
     THROTTLED = "throttled"
     PERMANENT = "permanent"
     BOUNCED = "bounced"
+    UNSUBSCRIBED = "unsubscribed"
     UNCERTAIN = "uncertain"
     MISCONFIGURED = "misconfigured"
 
 
 MEANINGS: Mapping[int, Meaning] = {
-    HTTPStatus.GONE: Meaning.PERMANENT,
+    HTTPStatus.GONE: Meaning.UNSUBSCRIBED,
     HTTPStatus.TOO_MANY_REQUESTS: Meaning.THROTTLED,
 }
 HUNDREDS: Mapping[int, Meaning] = {
@@ -54,11 +56,18 @@ HUNDREDS: Mapping[int, Meaning] = {
     4: Meaning.TEMPORARY,
     5: Meaning.TEMPORARY,
 }
+_PLAIN: Mapping[Meaning, type[Outcome]] = {
+    Meaning.PERMANENT: Permanent,
+    Meaning.BOUNCED: Bounced,
+    Meaning.UNSUBSCRIBED: Unsubscribed,
+    Meaning.UNCERTAIN: Uncertain,
+    Meaning.MISCONFIGURED: Misconfigured,
+}
 # Source: the control header of Svix, which receivers of Standard Webhooks know.
 CONTROL_HEADER = "webhook-delivery"
-CONTROLS: Mapping[str, str] = {
-    "abort-message": "the receiver wants no repeat of this message",
-    "disable": "the receiver wants no messages any more",
+CONTROLS: Mapping[str, Meaning] = {
+    "abort-message": Meaning.PERMANENT,
+    "disable": Meaning.UNSUBSCRIBED,
 }
 
 
@@ -73,20 +82,28 @@ def classify(
     excerpt: str | None,
     now: datetime,
     permanent_statuses: frozenset[int] = frozenset(),
+    *,
+    suppresses: bool = True,
 ) -> Outcome:
-    """Return the outcome of a receiver's answer; `headers` are looked up in letter case."""
+    """Return the outcome of a receiver's answer; `headers` takes names in any letter case.
+
+    `suppresses`: whether a receiver that wants nothing any more is suppressed.
+    """
     meaning = Meaning.PERMANENT if status in permanent_statuses else meaning_of(status)
     if meaning is Meaning.SUCCEEDED:
         return Succeeded(status_code=status, response=excerpt)
-    detail = describe(status)
     control = CONTROLS.get((headers.get(CONTROL_HEADER) or "").strip().lower())
+    detail = describe(status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         where = _without_query(headers.get("Location"))
         detail = f"redirect_not_followed: {detail}, to {where}"
+    elif Meaning.UNSUBSCRIBED in (meaning, control):
+        meaning = Meaning.UNSUBSCRIBED if suppresses else Meaning.PERMANENT
+        detail = f"the receiver wants nothing any more: {detail}"
+    elif control is not None:
+        meaning, detail = control, f"the receiver wants no repeat of this: {detail}"
     elif meaning is Meaning.PERMANENT:
         detail = f"refused for good: {detail}"
-    elif control is not None:
-        meaning, detail = Meaning.PERMANENT, f"{control}: {detail}"
     return outcome_of(
         meaning,
         status=status,
@@ -116,14 +133,14 @@ def outcome_of(
             return kind(
                 detail=detail, status_code=status, response=excerpt, retry_after=retry_after
             )
-        case Meaning.PERMANENT:
-            return Permanent(detail=detail, status_code=status, response=excerpt)
-        case Meaning.BOUNCED:
-            return Bounced(detail=detail, status_code=status, response=excerpt)
-        case Meaning.UNCERTAIN:
-            return Uncertain(detail=detail, status_code=status, response=excerpt)
-        case Meaning.MISCONFIGURED:
-            return Misconfigured(detail=detail, status_code=status, response=excerpt)
+        case (
+            Meaning.PERMANENT
+            | Meaning.BOUNCED
+            | Meaning.UNSUBSCRIBED
+            | Meaning.UNCERTAIN
+            | Meaning.MISCONFIGURED
+        ):
+            return _PLAIN[meaning](detail=detail, status_code=status, response=excerpt)
         case _:
             assert_never(meaning)
 

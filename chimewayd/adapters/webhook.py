@@ -71,6 +71,10 @@ class WebhookSettings(HttpSettings):
         default=frozenset(), description="statuses from 400 to 599 that are never retried"
     )
 
+    suppress_gone: bool = Field(
+        default=True,
+        description="false: a receiver that answers 410 or asks to be disabled fails this once",
+    )
     payload_limit_kib: Whole = Field(
         default=256, ge=1, le=256, description="1 to 256, the most that a delivery can hold"
     )
@@ -143,6 +147,7 @@ class WebhookAdapter(HttpAdapter):
             self._excerpt(answer.body, url),
             datetime.now(UTC),
             self._settings.permanent_statuses,
+            suppresses=self._settings.suppress_gone,
         )
 
     def _excerpt(self, body: bytes, url: URL) -> str | None:

@@ -25,12 +25,12 @@ begin
       probe_claim_id = null, probe_delivery_id = null
     from probes as p
     -- A recipient who refuses says that the provider works (chimewayd/breaker.py says it, too).
-    where b.channel = p.channel and p.kind not in ('succeeded', 'permanent', 'bounced')
+    where b.channel = p.channel and p.kind not in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
   ),
   closed as (
     delete from chimeway.breakers as b
     using probes as p
-    where b.channel = p.channel and p.kind in ('succeeded', 'permanent', 'bounced')
+    where b.channel = p.channel and p.kind in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
   )
   select count(*) into v_count from probes;
 

@@ -72,6 +72,10 @@ begin
   if exists (select from chimeway.breakers as b where b.probe_claim_id = any (p_claim_ids)) then
     perform chimeway.judge_probes(p_delivery_ids, p_claim_ids, p_kinds);
   end if;
+
+  if 'unsubscribed' = any (p_kinds) then
+    perform chimeway.suppress_recipients(p_delivery_ids, p_kinds);
+  end if;
 end
 $$;
 
@@ -82,7 +86,7 @@ comment on function chimeway.record(
   'delivery: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
   'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
   'gone (the row was deleted). NC003: an unknown kind; nothing of the batch is recorded. '
-  'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries, then breakers.';
+  'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries, then breakers, then suppressions.';
 
 revoke all on function chimeway.record(
   text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],

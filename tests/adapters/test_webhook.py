@@ -17,6 +17,7 @@ from chimewayd.models import (
     Succeeded,
     Temporary,
     Throttled,
+    Unsubscribed,
 )
 from chimewayd.testing.receiver import HERE, Answer, Receiver, receiver
 
@@ -87,7 +88,7 @@ async def test_static_headers_and_method_are_sent(delivery: Delivery) -> None:
         (403, Temporary),
         (404, Temporary),
         (408, Temporary),
-        (410, Permanent),
+        (410, Unsubscribed),
         (422, Temporary),
         (425, Temporary),
         (429, Throttled),
@@ -128,16 +129,32 @@ async def test_retry_after_is_taken_from_the_answer(delivery: Delivery, status: 
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 429, 503])
-@pytest.mark.parametrize("said", ["abort-message", "disable", " Disable "])
+@pytest.mark.parametrize(
+    ("said", "suppress_gone", "kind"),
+    [
+        ("disable", True, Unsubscribed),
+        (" Disable ", True, Unsubscribed),
+        ("disable", False, Permanent),
+        ("abort-message", False, Permanent),
+    ],
+)
 async def test_receiver_that_wants_no_more_is_heard(
-    delivery: Delivery, status: int, said: str
+    delivery: Delivery, status: int, said: str, suppress_gone: bool, kind: type[Outcome]
 ) -> None:
     async with receiver() as hooks:
         hooks.script("/", Answer(status=status, headers={"Webhook-Delivery": said}))
+        outcome = await attempt(delivery, hooks.url + "/", {"suppress_gone": suppress_gone})
+
+    assert type(outcome) is kind
+    assert outcome.status_code == status
+
+
+async def test_receiver_that_wants_no_repeat_is_not_suppressed(delivery: Delivery) -> None:
+    async with receiver() as hooks:
+        hooks.script("/", Answer(status=500, headers={"Webhook-Delivery": "abort-message"}))
         outcome = await attempt(delivery, hooks.url + "/")
 
     assert isinstance(outcome, Permanent)
-    assert outcome.status_code == status
 
 
 async def test_delivery_that_was_accepted_is_a_success_whatever_the_receiver_wants_next(

@@ -19,6 +19,7 @@ ENDS = {
     "throttled": ("failed", "temporary", FAILED, EXHAUSTED, FAILED, EXHAUSTED),
     "permanent": ("rejected", "permanent", PERMANENT, PERMANENT, PERMANENT, PERMANENT),
     "bounced": ("bounced", "bounced", BOUNCED, BOUNCED, BOUNCED, BOUNCED),
+    "unsubscribed": ("rejected", "permanent", PERMANENT, PERMANENT, PERMANENT, PERMANENT),
     "uncertain": ("failed", "uncertain", FAILED, EXHAUSTED, UNKNOWN, UNKNOWN),
     "timeout": ("failed", "timeout", FAILED, EXHAUSTED, FAILED, EXHAUSTED),
     "timeout_after_send": ("failed", "timeout", FAILED, EXHAUSTED, UNKNOWN, UNKNOWN),

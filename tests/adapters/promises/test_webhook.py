@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chimewayd.models import Permanent, Succeeded, Temporary, Throttled, Uncertain
+from chimewayd.models import Permanent, Succeeded, Temporary, Throttled, Uncertain, Unsubscribed
 from chimewayd.testing import CANARY, Provider, ProviderPromises
 from chimewayd.testing.http_provider import HttpProvider
 from chimewayd.testing.receiver import HERE, Answer, Fault, receiver
@@ -17,7 +17,7 @@ class TestWebhook(ProviderPromises):
         (204, Succeeded),
         (301, Permanent),
         (404, Temporary),
-        (410, Permanent),
+        (410, Unsubscribed),
         (429, Throttled),
         (500, Temporary),
         (503, Temporary),

@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from chimewayd.adapters.mail_address import (
@@ -37,8 +38,6 @@ LINE_CHARACTERS = 76
 LONGEST_WORD_CHARACTERS = 900
 """A line with its header's name must stay below 998 (RFC 5322 section 2.1.1)."""
 
-# It reads these again while it puts parts together.
-_OF_THE_LIBRARY = ("content-", "mime-")
 _BLANKS_AND_WORD = re.compile(r" *[^ ]+")
 # Source: RFC 3834 section 5.1; it keeps the absent from answering.
 _DEFAULT_HEADERS = {"Auto-Submitted": "auto-generated"}
@@ -75,22 +74,35 @@ class Mail:
 
 
 class _Policy(EmailPolicy):
-    """Takes the headers of ours as they will be written, and folds them at blanks.
+    """Writes headers as they are handed in, folded at blanks.
 
     The standard library parses each into a tree first, which is two thirds of the time that a
-    mail takes; and it encodes words longer than a line, which breaks URLs and message ids.
+    mail takes; and it encodes words longer than a line, which breaks URLs and message ids. It
+    keeps what it alone can write: names of files beyond ASCII.
     """
 
     def header_store_parse(self, name: str, value: object) -> tuple[str, Any]:
-        if not isinstance(value, str) or name.lower().startswith(_OF_THE_LIBRARY):
+        if not isinstance(value, str) or (name.startswith("Content-") and not value.isascii()):
             return super().header_store_parse(name, value)
         refuse_control(value)
         return name, value
 
+    def header_max_count(self, name: str) -> int:  # noqa: ARG002 - the library's
+        return 1
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return value if hasattr(value, "name") else _parsed(name, value)
+
     def fold_binary(self, name: str, value: str) -> bytes:
-        if name.lower().startswith(_OF_THE_LIBRARY):
+        if hasattr(value, "name"):  # one of the trees
             return super().fold_binary(name, value)
         return _folded(f"{name}: {value}").encode()
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, value: str) -> Any:
+    # The library reads its own few `Content-` headers again and again while it writes a mail.
+    return EmailPolicy.header_factory(name, value)
 
 
 # ASCII alone, so that a relay needs no extension for it.

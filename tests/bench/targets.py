@@ -98,6 +98,14 @@ TARGETS = (
         "x",
     ),
     Target(
+        "smtp adapter against a bare aiosmtplib loop that writes each mail",
+        "adapters",
+        "smtp / bare aiosmtplib",
+        0.7,
+        0.9,
+        "x",
+    ),
+    Target(
         "insert rate of 32 clients, trigger and armed bell, against no trigger",
         "inserts",
         "32 clients, trigger, a listener that arms the bell at once, against none",

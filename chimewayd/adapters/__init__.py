@@ -27,6 +27,7 @@ _logger = structlog.get_logger()
 # Also declared as entry points; the table keeps a checkout working that was not installed again,
 # and a plug-in from taking a built-in name. Loaded one by one: `sink` needs no HTTP client.
 BUILT_IN: Mapping[str, str] = {
+    "apprise": "chimewayd.adapters.apprise:AppriseAdapter",
     "discord": "chimewayd.adapters.discord:DiscordAdapter",
     "exec": "chimewayd.adapters.exec:ExecAdapter",
     "log": "chimewayd.adapters.log:LogAdapter",

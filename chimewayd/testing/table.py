@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for line in table(_results):
             terminalreporter.write_line(line)
         for (kind, promise), excuse in sorted(_excuses.items()):
-            terminalreporter.write_line(f"{kind} cannot promise {promise!r}: {excuse}")
+            terminalreporter.write_line(f"{kind} cannot promise '{promise}': {excuse}")
 
 
 def table(results: Results) -> list[str]:

@@ -13,6 +13,7 @@ import math
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 
 import anyio
 import structlog
@@ -20,7 +21,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from chimewayd import db, failpoints
 from chimewayd.breakers import watch
-from chimewayd.claim import Intake, claim
+from chimewayd.claim import Intake, claim, claim_beside
 from chimewayd.config import Settings
 from chimewayd.endpoint import answer, open_door
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
@@ -31,7 +32,7 @@ from chimewayd.models import Delivery
 from chimewayd.open_channels import OpenChannels, open_channels
 from chimewayd.outage import Outage
 from chimewayd.prune import prune
-from chimewayd.record import Desk, record, release
+from chimewayd.record import Desk, record, record_beside, release
 from chimewayd.reload import heed_reloads
 from chimewayd.run import run
 from chimewayd.session import describe_error
@@ -137,34 +138,24 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
         upkeep.start_soon(prune, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
             desk = Desk(
-                sessions.records,
-                me,
-                *ends,
-                state.max_attempts,
-                state.bell,
-                state.breakers,
-                counts,
+                *(sessions.records, me, *ends),
+                *(state.max_attempts, state.bell, state.breakers, counts),
             )
+            beside = replace(desk, session=sessions.records_beside)
             pipeline.start_soon(record, desk, calls.reports)
+            pipeline.start_soon(record_beside, beside, calls.reports)
             pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends)
             pipeline.start_soon(_run, run_end, state, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:
                 intake.start_soon(_listen, state)
-                intake.start_soon(
-                    claim,
-                    Intake(
-                        sessions.claims,
-                        me,
-                        calls.slots,
-                        calls.leases,
-                        state.bell,
-                        outage,
-                        intake_end,
-                        lambda: state.settings.poll_interval,
-                        state.readiness.looked,
-                        counts=counts,
-                    ),
+                taking = Intake(
+                    *(me, calls.slots, calls.leases, state.bell, outage, intake_end),
+                    lambda: state.settings.poll_interval,
+                    state.readiness.looked,
+                    counts=counts,
                 )
+                intake.start_soon(claim, taking, sessions.claims)
+                intake.start_soon(claim_beside, taking, sessions.claims_beside)
                 intake.start_soon(heed_reloads, state, opened)
                 await state.stop.wait()
                 state.notifier.stopping(_grace_seconds(state) + LAST_SECONDS)

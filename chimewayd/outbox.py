@@ -42,10 +42,25 @@ class Outbox(Generic[T]):
     async def take(self, at_most: int) -> list[T]:
         """Wait for items and take them in order; an empty list means the outbox is closed."""
         while not self._items and not self._is_closed:
-            self._changed = anyio.Event()
             self.is_idle = True
-            await self._changed.wait()
+            await self._until_changed()
         self.is_idle = False
+        return self._hand_out(at_most)
+
+    async def take_beside(self, count: int) -> list[T]:
+        """Wait until so many are left over by who takes, and take these; empty: it is closed."""
+        while len(self._items) < count:
+            if self._is_closed:
+                return []
+            await self._until_changed()
+        return self._hand_out(count)
+
+    async def _until_changed(self) -> None:
+        if self._changed.is_set():
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
+    def _hand_out(self, at_most: int) -> list[T]:
         self.taken += 1
         batch = self._items[:at_most]
         del self._items[:at_most]

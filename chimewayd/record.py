@@ -76,10 +76,19 @@ class Desk:
 
 async def record(desk: Desk, reports: Outbox[Report]) -> None:
     """Record until `reports` closes."""
+    await _record_all(desk, partial(reports.take, BATCH_LIMIT))
+
+
+async def record_beside(desk: Desk, reports: Outbox[Report]) -> None:
+    """Record the whole batches that `record` leaves waiting: commits and work overlap."""
+    await _record_all(desk, partial(reports.take_beside, BATCH_LIMIT))
+
+
+async def _record_all(desk: Desk, take: Callable[[], Awaitable[list[Report]]]) -> None:
     locked = Outbox[Report]()
     async with anyio.create_task_group() as stragglers:
         stragglers.start_soon(_record_locked, desk, locked)
-        while batch := await reports.take(BATCH_LIMIT):
+        while batch := await take():
             faults = [report for report in batch if isinstance(report.outcome, OUR_FAULTS)]
             calls = batch
             if faults:

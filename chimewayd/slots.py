@@ -5,10 +5,10 @@
                        └─────────────────────────── in hand ───────────────────────────────┘
 
 A channel runs at most its own limit, all channels together at most `concurrency`. As many again
-may wait, so that a call that ends finds the next one here, and as many again may be on their way
-to the database. Nothing waits on a channel with a rate: its calls are counted when they are
-claimed, and those that wait would all begin at once when they may. More room is given only when
-outcomes are recorded: nothing piles up behind a slow database.
+may wait, so that a call that ends finds the next one here, and twice as many may be on their way
+to the database: a batch on each of two sessions. Nothing waits on a channel with a rate: its calls
+are counted when they are claimed, and those that wait would all begin at once when they may. More
+room is given only when outcomes are recorded: nothing piles up behind a slow database.
 
 Payloads in hand have a budget, too. What a claim will bring is not known before: it asks for no
 more than fits if payloads are as large as in the claim before, and for at least one.
@@ -17,7 +17,8 @@ Plain functions that decide; whoever calls them does the waiting.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from sys import getsizeof
 from uuid import UUID
 
@@ -41,6 +42,8 @@ class Load:
         self.open = 0
         """In hand, and the call has not ended."""
         self.in_hand = 0
+        self.expected = 0
+        """A claim under way may bring so many."""
 
     def allow(self, limit: int, *, waits: bool = True) -> None:
         """Set the limit; what is in hand beyond it stays until it is done."""
@@ -50,7 +53,7 @@ class Load:
     @property
     def room(self) -> int:
         """How many more may be claimed."""
-        return min(self._may_be_open - self.open, 3 * self.limit - self.in_hand)
+        return min(self._may_be_open - self.open, 4 * self.limit - self.in_hand) - self.expected
 
     @property
     def is_low(self) -> bool:
@@ -158,11 +161,32 @@ class Slots:
         """
         self._turns.rotate(-1)
         rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low and lane.is_served}
-        left_bytes = self._payload_budget_bytes - self.payload_bytes
+        expected_bytes = self._all.expected * self._expected_bytes
+        left_bytes = self._payload_budget_bytes - self.payload_bytes - expected_bytes
         affordable = max(left_bytes // self._expected_bytes, 1)
         # More may be in hand than a limit that was lowered allows.
         limit = max(min(self._all.room, CLAIM_LIMIT, affordable), 0)
-        return Room(rooms, limit, takes_suspect=not self._suspects)
+        takes_suspect = not self._suspects and not self._all.expected
+        return Room(rooms, limit, takes_suspect)
+
+    @contextmanager
+    def expecting(self, room: Room, *, is_beside: bool) -> Iterator[None]:
+        """Count what a claim may bring as if it were in hand, for as long as it is under way.
+
+        `is_beside`: another claims as well, and may have passed over a channel because of this.
+        """
+        expected = {c: min(count, room.limit) for c, count in room.channels.items()}
+        self._expect(expected, room.limit)
+        try:
+            yield
+        finally:
+            self._expect({c: -count for c, count in expected.items()}, -room.limit)
+            self._tell(is_passed_over=is_beside)
+
+    def _expect(self, channels: Mapping[str, int], limit: int) -> None:
+        self._all.expected += limit
+        for channel, count in channels.items():
+            self._lanes[channel].expected += count
 
     @property
     def has_room(self) -> bool:
@@ -179,9 +203,9 @@ class Slots:
         startable = sum(min(lane.open, lane.limit) for lane in self._turns)
         return self._all.room > 0 and startable < self.concurrency
 
-    async def wait_for_room(self) -> None:
-        """Return once `has_room`."""
-        while not self.has_room:
+    async def wait_for_room(self, at_least: int = 0) -> None:
+        """Return once `has_room`; for so many, and that is looked at when outcomes are recorded."""
+        while not self.has_room or self._all.room < at_least:
             await self._freed.wait()
 
     def take(self, deliveries: Sequence[Delivery]) -> None:

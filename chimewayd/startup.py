@@ -26,7 +26,9 @@ class Sessions:
     """The database sessions of a daemon; see db.py for why there are several."""
 
     claims: Session
+    claims_beside: Session
     records: Session
+    records_beside: Session
     upkeep: Session
 
 
@@ -70,7 +72,7 @@ async def join(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.
             failpoints.arm(asked_for, await connection.fetchval(failpoints.IS_TEST))
     finally:
         connection.terminate()
-    roles = ("claims", "records", "upkeep")
+    roles = ("claims", "claims-2", "records", "records-2", "upkeep")
     opened = [await stack.enter_async_context(Session(url, role)) for role in roles]
     sessions = Sessions(*opened)
     for name, channel in settings.channels.items():

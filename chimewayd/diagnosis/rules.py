@@ -9,7 +9,7 @@ from chimewayd.diagnosis.finding import Finding, fault, ok, warning
 from chimewayd.durations import render
 
 OLDEST_SERVER = 150_000
-SESSIONS = 4
+SESSIONS = 6
 """What one daemon process opens: claims, records, upkeep, listener."""
 
 AMPLE_SESSIONS = 3 * SESSIONS

@@ -129,7 +129,7 @@ DAMAGES: dict[str, tuple[str, str, str, str]] = {
     ),
     "no more connections": (
         OF_THE_DATABASE.format("connection limit 3"),
-        *("connections", "a daemon opens 4", "alter database"),
+        *("connections", "a daemon opens 6", "alter database"),
     ),
 }
 

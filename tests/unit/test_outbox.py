@@ -26,6 +26,51 @@ async def test_take_brings_no_more_than_asked_for_and_keeps_the_rest() -> None:
     assert await outbox.take(3) == [3, 4]
 
 
+async def test_take_beside_takes_whole_batches_and_leaves_the_rest_to_take() -> None:
+    outbox = Outbox[int]()
+    beside: list[list[int]] = []
+
+    async def take_beside() -> None:
+        while batch := await outbox.take_beside(2):
+            beside.append(batch)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_beside)
+        await anyio.wait_all_tasks_blocked()
+        outbox.put(1)
+        await anyio.wait_all_tasks_blocked()
+        assert beside == []
+        outbox.put_all([2, 3])
+        await anyio.wait_all_tasks_blocked()
+        assert await outbox.take(10) == [3]
+        outbox.close()
+
+    assert beside == [[1, 2]]
+
+
+async def test_both_who_take_hear_of_an_item_and_of_the_end() -> None:
+    outbox = Outbox[int]()
+    taken: list[list[int]] = []
+
+    async def take() -> None:
+        taken.append(await outbox.take(10))
+
+    async def take_beside() -> None:
+        taken.append(await outbox.take_beside(10))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(take_beside)
+        await anyio.wait_all_tasks_blocked()
+        outbox.put(1)
+        await anyio.wait_all_tasks_blocked()
+        assert taken == [[1]]
+        outbox.close()
+
+    assert taken == [[1], []]
+
+
 @pytest.mark.parametrize("put", [lambda box: box.put(1), lambda box: box.put_all([1])])
 async def test_take_waits_for_the_first_item(put: Callable[[Outbox[int]], None]) -> None:
     outbox = Outbox[int]()

@@ -132,13 +132,13 @@ def test_half_of_what_waits_is_called_before_there_is_room_again() -> None:
     assert slots.room()[:2] == ({"mail": 4}, 4)
 
 
-def test_outcomes_that_are_not_recorded_leave_no_room_for_more_than_as_many_again() -> None:
+def test_outcomes_that_are_not_recorded_leave_no_room_for_more_than_two_batches() -> None:
     slots = Slots(2, {"mail": 2}, PLENTY)
     take(slots, deliveries(4, "mail"))
     first = end(slots, 4)
-    assert slots.room()[:2] == ({"mail": 2}, 2)
-    take(slots, deliveries(2, "mail"))
-    end(slots, 2)
+    assert slots.room()[:2] == ({"mail": 4}, 4)
+    take(slots, deliveries(4, "mail"))
+    end(slots, 4)
     assert not slots.has_room
 
     slots.free(first[:1])
@@ -194,8 +194,8 @@ async def test_wait_for_room_ends_with(last_step: str) -> None:
     ended: list[Delivery] = []
     if last_step == "an outcome is recorded":
         ended = end(slots, 4)
-        take(slots, deliveries(2, "mail"))
-        end(slots, 2)
+        take(slots, deliveries(4, "mail"))
+        end(slots, 4)
     said: list[str] = []
 
     async def wait() -> None:

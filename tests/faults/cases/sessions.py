@@ -6,7 +6,7 @@ import asyncpg
 from faults.cluster import NOT_YET, Connection, connected
 from faults.round import Case, Round
 
-ROLES = ("claims", "records", "upkeep", "listener")
+ROLES = ("claims", "claims-2", "records", "records-2", "upkeep", "listener")
 ROOM = 16
 FULL_SECONDS = 5.0
 TERMINATE = """

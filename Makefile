@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-promises test-faults test-model bench audit sbom check format clean
+.PHONY: help demo test test-long test-promises test-faults test-model bench audit sbom check pages format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -46,6 +46,11 @@ audit: .venv/installed-audit ## known vulnerabilities of our dependencies; fails
 
 sbom: .venv/installed-audit ## write sbom.json, the bill of materials (CycloneDX)
 	$(BIN)/python tests/supply_chain.py sbom
+
+pages: .venv/installed-check ## write the generated pages anew: the manual, the commands' output, the example settings
+	$(BIN)/python tests/man_page.py
+	$(BIN)/python tests/command_page.py
+	$(BIN)/python -c 'from chimewayd.config_reference import example; print(example(), end="")' > deploy/config.example.toml
 
 format: .venv/installed-check ## format and sort, and mend what can be mended
 	$(BIN)/ruff format .

@@ -19,6 +19,7 @@ import click
 
 from chimewayd import __version__
 from chimewayd.cli import (
+    completion,
     config,
     demo,
     doctor,
@@ -92,7 +93,7 @@ for command in (
     *(run.command, migrate.command, demo.command),
     *(send.command, preview.command, explain.command, status.command, tail.command),
     *(failures.command, listing.command, *operate.commands, doctor.command, config.command),
-    prune.command,
+    *(prune.command, completion.command),
 ):
     chimewayd.add_command(command)
 

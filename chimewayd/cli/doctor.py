@@ -105,8 +105,8 @@ def picture(finding: "Finding") -> str:
     """Write one finding for people: what, and below it what to do."""
     level = paint(f"{finding.level:<7}", _COLOURS[finding.level])
     what = printable(finding.what)
-    remedy = f"\n{'':23}→ {printable(finding.remedy)}" if finding.remedy else ""
-    return f"{level}  {finding.check:<14}{what}{remedy}"
+    remedy = f"\n{'':24}→ {printable(finding.remedy)}" if finding.remedy else ""
+    return f"{level}  {finding.check:<15}{what}{remedy}"
 
 
 def _document(finding: "Finding") -> dict[str, str | None]:

@@ -1,5 +1,5 @@
 """`chimewayd pause` and `resume`: whether anything is sent on a channel."""
-# ruff: noqa: PLC0415 - imports inside functions keep --help quick
+# ruff: noqa: D301, PLC0415 - click wants a real \b; imports inside functions keep --help quick
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @source_options
 @pass_sources
 def pause(sources: Sources, /, *, channel: str, reason: str, actor: str, as_json: bool) -> None:
-    """Send nothing more on a channel; calls in flight end."""
+    """Send nothing more on a channel; calls in flight end.
+
+    \b
+    Examples:
+      chimewayd pause orders --reason "receiver is being moved"
+    """
     from chimewayd.db_commands import PAUSE_CHANNEL
 
     _operate(sources, PAUSE_CHANNEL, channel, reason, actor, as_json=as_json)
@@ -35,7 +40,12 @@ def pause(sources: Sources, /, *, channel: str, reason: str, actor: str, as_json
 @source_options
 @pass_sources
 def resume(sources: Sources, /, *, channel: str, actor: str, as_json: bool) -> None:
-    """Send again on a paused channel."""
+    """Send again on a paused channel.
+
+    \b
+    Examples:
+      chimewayd resume orders
+    """
     from chimewayd.db_commands import RESUME_CHANNEL
 
     _operate(sources, RESUME_CHANNEL, channel, actor, as_json=as_json)

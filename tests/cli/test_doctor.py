@@ -280,6 +280,6 @@ async def test_people_read_the_level_the_check_and_what_to_do(
     ended = await chimewayd("--dsn", dsn, "doctor")
 
     lines = ended.stdout.splitlines()
-    place = lines.index("fault    vacuum        autovacuum leaves out chimeway.jobs")
+    place = lines.index("fault    vacuum         autovacuum leaves out chimeway.jobs")
     assert lines[place + 1].strip() == ("→ alter table chimeway.jobs reset (autovacuum_enabled)")
     assert lines[-1].startswith("13 ok") or " 1 fault, " in lines[-1]

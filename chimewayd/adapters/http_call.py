@@ -17,7 +17,15 @@ from chimewayd.adapters.address_guard import DestinationDenied, check_text
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
 from chimewayd.adapters.http_session import TrackedRequest, open_session
 from chimewayd.adapters.http_settings import HttpSettings
-from chimewayd.models import Outcome, Permanent, Temporary, TimedOut, Uncertain
+from chimewayd.models import (
+    Misconfigured,
+    Outcome,
+    Permanent,
+    Temporary,
+    TimedOut,
+    Unavailable,
+    Uncertain,
+)
 
 
 class Answer(NamedTuple):
@@ -77,21 +85,35 @@ class HttpAdapter:
         await self._session.close()
 
     async def call(
-        self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
+        self,
+        method: str,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        is_ours: bool = False,
     ) -> Answer | Outcome:
-        """Make one request and return its answer, or how it ended without one."""
+        """Make one request and return its answer, or how it ended without one.
+
+        `is_ours`: the address is the channel's own and not a recipient's, so that what is wrong
+        with it is wrong for every delivery.
+        """
         exchange = _Exchange()
         try:
             if self._http_settings.proxy is not None:
                 check_text(url.raw_host or "", self._http_settings.allow_networks)
             return await self._request(method, url, body, headers, exchange)
         except TimeoutError:
-            missing = "no answer" if exchange.request_sent else "no connection"
-            return TimedOut(
-                detail=f"{_host(url)}: {missing} in time", request_sent=exchange.request_sent
+            if exchange.request_sent:
+                return TimedOut(detail=f"{_host(url)}: no answer in time")
+            detail = f"{_host(url)}: no connection in time"
+            return (
+                Unavailable(detail=detail)
+                if is_ours
+                else TimedOut(detail=detail, request_sent=False)
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(url, exchange, error)
+            return _failed(url, exchange, error, is_ours=is_ours)
 
     async def _request(
         self, method: str, url: URL, body: bytes, headers: Mapping[str, str], exchange: _Exchange
@@ -130,18 +152,23 @@ def _host(url: URL) -> str:
     return clean(url.authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
 
 
-def _failed(url: URL, exchange: _Exchange, error: Exception) -> Outcome:
+def _failed(url: URL, exchange: _Exchange, error: Exception, *, is_ours: bool) -> Outcome:
     if denied := _denied(error):
-        return Permanent(
-            detail=f"destination_denied: {_host(url)}: {denied}; "
-            "the channel's setting allow_networks can allow it"
-        )
+        detail = f"destination_denied: {_host(url)}: {denied}; "
+        detail += "the channel's setting allow_networks can allow it"
+        return Misconfigured(detail=detail) if is_ours else Permanent(detail=detail)
     # A certificate that was refused is a ValueError, too: Python made it one.
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientSSLError):
         # The resolver and the client know more bad host names than we do.
         return Permanent(detail="recipient is not a valid URL")
     detail = f"{_host(url)}: {_reason(error)}"
-    return Uncertain(detail=detail) if exchange.request_sent else Temporary(detail=detail)
+    if exchange.request_sent:
+        return Uncertain(detail=detail)
+    if is_ours and isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Misconfigured(detail=detail)
+    if is_ours or isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Unavailable(detail=detail)
+    return Temporary(detail=detail)
 
 
 def _denied(error: Exception) -> DestinationDenied | None:

@@ -96,7 +96,9 @@ class MessagingAdapter(HttpAdapter, ABC):
             "User-Agent": f"chimewayd/{__version__}",
             **request.headers,
         }
-        answer = await self.call("POST", request.url, request.body, headers)
+        answer = await self.call(
+            "POST", request.url, request.body, headers, is_ours=not request.is_recipient
+        )
         if isinstance(answer, Outcome):
             return answer
         return self._judge(request, answer)

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from chimewayd.adapters import make
-from chimewayd.models import Delivery, Outcome, Permanent, Succeeded, Temporary
+from chimewayd.models import Delivery, Outcome, Permanent, Succeeded, Temporary, Unavailable
 from chimewayd.testing.receiver import receiver
 
 pytestmark = pytest.mark.anyio
@@ -121,7 +121,7 @@ async def test_proxy_that_is_away_is_named_as_such(delivery: Delivery) -> None:
 
     outcome = await attempt(delivery, "http://hooks.example/", proxy=f"http://{gone}")
 
-    assert isinstance(outcome, Temporary)
+    assert isinstance(outcome, Unavailable)
     assert outcome.detail == "hooks.example:80: the proxy cannot be reached"
 
 

@@ -1,6 +1,7 @@
 """What the adapters of chat and text services refuse: recipients, lengths, settings."""
 
 import json
+import socket
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -8,7 +9,15 @@ import pytest
 
 from chimewayd.adapters import make
 from chimewayd.errors import ConfigError
-from chimewayd.models import Delivery, Outcome, Permanent, Succeeded
+from chimewayd.models import (
+    Delivery,
+    Misconfigured,
+    Outcome,
+    Permanent,
+    Succeeded,
+    Temporary,
+    Unavailable,
+)
 from chimewayd.testing.receiver import HERE, Receiver, receiver
 
 pytestmark = pytest.mark.anyio
@@ -137,3 +146,62 @@ def test_wrong_setting_is_named_without_its_value(
     assert caught.value.setting == f"channels.chat.settings.{named}"
     assert caught.value.allowed
     assert "c4nary" not in str(caught.value)
+
+
+async def test_provider_that_is_away_uses_no_attempt(delivery: Delivery) -> None:
+    async with receiver() as hooks:
+        gone = hooks.url
+    settings = {**HERE, **BOTS["telegram"], "base_url": gone}
+
+    async with make("chat", "telegram", settings, LONG) as adapter:
+        outcome = await adapter.deliver(
+            delivery._replace(recipient="1", payload_json='{"text": "Hello"}')
+        )
+
+    assert isinstance(outcome, Unavailable)
+    assert outcome.detail is not None
+    assert "t0ken" not in outcome.detail
+
+
+async def test_provider_that_takes_no_connection_in_time_uses_no_attempt(
+    delivery: Delivery,
+) -> None:
+    # It accepts, and never says a word of TLS.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {
+            **HERE,
+            **BOTS["telegram"],
+            "base_url": f"https://127.0.0.1:{silent.getsockname()[1]}",
+            "connect_timeout": "100ms",
+        }
+        async with make("chat", "telegram", settings, LONG) as adapter:
+            outcome = await adapter.deliver(
+                delivery._replace(recipient="1", payload_json='{"text": "Hello"}')
+            )
+
+    assert isinstance(outcome, Unavailable)
+
+
+async def test_recipients_own_address_that_is_away_is_temporary(delivery: Delivery) -> None:
+    async with receiver() as hooks:
+        gone = hooks.url
+
+    async with make("chat", "slack", HERE, LONG) as adapter:
+        outcome = await adapter.deliver(
+            delivery._replace(recipient=gone, payload_json='{"text": "Hello"}')
+        )
+
+    assert isinstance(outcome, Temporary)
+
+
+async def test_gateway_inside_the_network_that_nobody_allowed_is_our_own_fault(
+    delivery: Delivery,
+) -> None:
+    settings = {**BOTS["telegram"], "base_url": "http://10.1.2.3/"}
+
+    async with make("chat", "telegram", settings, LONG) as adapter:
+        outcome = await adapter.deliver(
+            delivery._replace(recipient="1", payload_json='{"text": "Hello"}')
+        )
+
+    assert isinstance(outcome, Misconfigured)

@@ -3,11 +3,11 @@
                      before a mail      MAIL            RCPT             final dot
     2xx              go on              go on           go on            succeeded
     421, quotas      throttled          throttled       throttled        throttled
-    4xx              unavailable        temporary       temporary        temporary
+    "relay denied"   misconfigured      misconfigured   misconfigured    misconfigured
+    other 4xx        unavailable        temporary       temporary        temporary
     500 to 504       misconfigured      temporary       temporary        temporary
     530 to 538       misconfigured      misconfigured   misconfigured    misconfigured
     5.1.1 and such   misconfigured      as below        bounced          bounced
-    "relay denied"   misconfigured      misconfigured   misconfigured    misconfigured
     other 5xx        misconfigured      the sender's    permanent        permanent
     anything else    unavailable        temporary       temporary        uncertain
 
@@ -165,6 +165,8 @@ def wait_asked_for(text: str) -> timedelta | None:
 def _kind(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outcome]:
     if reply.code == _SERVICE_NOT_AVAILABLE or enhanced_code(reply) in _TOO_MUCH:
         return Throttled
+    if _RELAY_DENIED.search(reply.text):  # in soft words, too: Postfix answers 454 to strangers
+        return Misconfigured
     match reply.code // 100:  # RFC 5321 section 4.2.1
         case 4:
             return Unavailable if phase in BEFORE_A_MAIL else Temporary
@@ -177,7 +179,7 @@ def _kind(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outc
 def _kind_of_refusal(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outcome]:
     """The first line that applies."""
     code, enhanced = reply.code, enhanced_code(reply)
-    if phase in BEFORE_A_MAIL or code in _CREDENTIALS or _RELAY_DENIED.search(reply.text):
+    if phase in BEFORE_A_MAIL or code in _CREDENTIALS:
         return Misconfigured
     if phase in _ABOUT_ONE_MAIL and _is_about_the_recipient(reply, enhanced):
         return Bounced

@@ -118,6 +118,7 @@ def test_refusal_before_any_mail_is_about_us(phase: Phase) -> None:
     ("code", "text"),
     [
         (554, "5.7.1 <ada@example.org>: Relay access denied"),
+        (454, "4.7.1 <ada@example.org>: Relay access denied"),
         (550, "5.7.1 Unable to relay"),
         (550, "5.7.1 Relaying denied. Proper authentication required."),
         (550, "relay not permitted"),

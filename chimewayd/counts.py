@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from chimewayd.models import Outcome, Report, Status, Verdict
+from chimewayd.models import Outcome, OutcomeKind, Report, Status, Verdict
 
 CALL_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STATEMENT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -27,6 +27,10 @@ own text, and no name for a time series.
 REASONS: Final = frozenset(
     {"retries_exhausted", "permanent_failure", "bounced", "outcome_unknown", "expired"}
 )
+
+ENDINGS: Final = (Status.SUCCEEDED, *sorted(REASONS), ASKED_FOR)
+OUTCOMES: Final = tuple(kind for kind in OutcomeKind if kind != OutcomeKind.TIMEOUT_AFTER_SEND)
+"""A timeout is a timeout, whatever had been sent."""
 
 
 class Wakeup(StrEnum):
@@ -128,6 +132,14 @@ class Counts:
             if len(channels) > 1:
                 ours = [report for report in reports if report.delivery.channel == channel]
             self.call_seconds[channel].add_all([r.finished - r.started for r in ours])
+
+
+def attempts(counts: Counts) -> Counter[tuple[str, str]]:
+    """Return the attempts by channel and kind of outcome: several outcomes may be of one kind."""
+    by_kind: Counter[tuple[str, str]] = Counter()
+    for (channel, outcome), count in counts.attempts.items():
+        by_kind[channel, str(outcome.kind)] += count
+    return by_kind
 
 
 def ending(status: str | None, reason: str | None) -> str | None:

@@ -50,7 +50,7 @@ ROLL_UP = "select chimeway.roll_up_tallies()"
 QUEUE_FIGURES = """
 select s.channel, s.due, s.scheduled, s.held, s.in_flight,
   date_part('epoch', s.oldest_due_age), s.succeeded, s.suppressed, s.cancelled,
-  s.paused_at is not null, s.served_by, pg_catalog.pg_notification_queue_usage()
+  s.paused_at is not null, s.served_by, s.limited_by, pg_catalog.pg_notification_queue_usage()
 from chimeway.stats() as s
 """
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chimewayd import __version__
-from chimewayd.counts import Counts, Histogram
-from chimewayd.models import Outcome, QueueFigures
+from chimewayd.counts import Histogram, attempts
+from chimewayd.models import QueueFigures
 from chimewayd.state import State
 
 
@@ -33,7 +33,7 @@ def unready(state: State) -> list[str]:
 def status(state: State, queues: Sequence[QueueFigures]) -> dict[str, Any]:
     """Return what `/status` answers: the figures of this process, and those of the queue."""
     counts, slots, now = state.counts, state.calls.slots, datetime.now(UTC)
-    listening = counts.listening
+    listening, called = counts.listening, attempts(counts)
     return {
         "name": state.me.name,
         "version": __version__,
@@ -62,24 +62,12 @@ def status(state: State, queues: Sequence[QueueFigures]) -> dict[str, Any]:
                 "running": lane.running,
                 "in_hand": lane.in_hand,
                 "concurrency": lane.limit,
-                "attempts": _attempts(counts, lane.channel),
+                "attempts": {kind: n for (of, kind), n in called.items() if of == lane.channel},
                 "mean_call_seconds": _mean(counts.call_seconds.get(lane.channel)),
             }
             for lane in slots.lanes
         },
         "queues": {figures.channel: _queue(figures) for figures in queues},
-    }
-
-
-def outcome_name(outcome: type[Outcome]) -> str:
-    return str(outcome.kind)
-
-
-def _attempts(counts: Counts, channel: str) -> dict[str, int]:
-    return {
-        outcome_name(outcome): count
-        for (of, outcome), count in counts.attempts.items()
-        if of == channel
     }
 
 

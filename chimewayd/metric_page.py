@@ -14,7 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from chimewayd.counts import Histogram
-from chimewayd.metrics import METRICS, Gauge, Spread
+from chimewayd.metric import Gauge, Spread
+from chimewayd.metrics import METRICS
 from chimewayd.models import QueueFigures
 from chimewayd.state import State
 

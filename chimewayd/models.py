@@ -276,6 +276,8 @@ class QueueFigures(NamedTuple):
     is_paused: bool
     daemons: int
     """How many serve it."""
+    limited_by: str | None
+    """What keeps the channel from calling now: `breaker, …`, `rate`; None: nothing."""
     notify_usage: float
     """Share of the server's notification queue in use: one figure for the whole server."""
 

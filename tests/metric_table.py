@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from chimewayd.metrics import METRICS, Gauge, Metric, Spread
+from chimewayd.metric import Gauge, Metric, Spread
+from chimewayd.metrics import METRICS
 
 README = Path(__file__).parents[1] / "deploy" / "README.md"
 PREFIX = "chimewayd_"

@@ -5,7 +5,8 @@ import re
 import pytest
 from metric_table import README, rows
 
-from chimewayd.metrics import METRICS, Metric, Spread, Total
+from chimewayd.metric import Metric, Spread, Total
+from chimewayd.metrics import METRICS
 
 LABELS = {"channel", "state", "status", "outcome", "source", "name", "version"}
 """All of them closed lists, or names out of the configuration."""

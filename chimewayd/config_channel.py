@@ -171,6 +171,14 @@ class ChannelConfig(BaseModel):
     concurrency: Whole = Field(
         default=10, ge=1, le=10_000, description="Calls of this channel at one time, in one daemon."
     )
+    host_concurrency: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Calls to one host of a URL, or domain of a mail address, at one time, in "
+        "one daemon; unset: no limit.",
+        json_schema_extra={"example": "5"},
+    )
     rate: ChannelRate | None = Field(
         default=None,
         description="Calls that all daemons together may begin in a time; unset: no limit.",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chimewayd.counts import Histogram
+from chimewayd.lanes import Lane
 from chimewayd.models import QueueFigures
-from chimewayd.slots import Lane
 from chimewayd.state import State
 
 Queues = Sequence[QueueFigures]

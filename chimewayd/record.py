@@ -155,6 +155,7 @@ async def release(
     slots: Slots,
     leases: Leases,
     outage: Outage,
+    bell: Bell,
 ) -> None:
     """Give back what was not sent, until `unsent` closes."""
     while batch := await unsent.take(BATCH_LIMIT):
@@ -168,6 +169,9 @@ async def release(
         deliveries = [unsent.delivery for unsent in batch]
         leases.leave(deliveries)
         slots.free(deliveries)
+        if any(unsent.wait is not None for unsent in batch):
+            # Whoever sleeps until the next due time must hear of a nearer one.
+            bell.ring()
 
 
 async def _release(

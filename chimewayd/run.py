@@ -113,7 +113,7 @@ async def run(
         async with anyio.create_task_group() as keepers:
             keepers.start_soon(_keep_deadlines, calls)
             async for batch in claimed:
-                calls.slots.queue(batch)
+                calls.unsent.put_all(calls.slots.queue(batch))
                 call_hands(calls)
             calls.unsent.put_all([Unsent(d) for d in calls.slots.give_up_waiting()])
             await _finish(calls, grace())
@@ -283,12 +283,13 @@ def _abandon(calls: Calls, worker: Worker) -> None:
 
 
 async def _keep_deadlines(calls: Calls) -> None:
-    """Cut calls at their deadline: one look for all of them costs less than a timer for each."""
+    """Cut calls at their deadline, send away what a slow host holds up: one look for all."""
     loop = asyncio.get_running_loop()
     while True:
         await anyio.sleep(DEADLINE_CHECK_SECONDS)
         if calls.failure is not None:
             raise calls.failure
+        calls.unsent.put_all(calls.slots.shed())
         now = loop.time()
         for worker in calls.busy:
             if worker.cut is not None and now > worker.cut_at + CUT_GRACE_SECONDS:

@@ -20,77 +20,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from sys import getsizeof
+from types import MappingProxyType
 from uuid import UUID
 
 import anyio
 
-from chimewayd.models import Delivery, Room
+from chimewayd.hosts import clock
+from chimewayd.lanes import Lane, Load
+from chimewayd.models import Delivery, Room, Unsent
 
 CLAIM_LIMIT = 500
 """Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
 
 LARGEST_BYTES = 256 * 1024
 """Size of the largest payload that may be inserted: what a first claim reckons with."""
-
-
-class Load:
-    """Deliveries in hand against a limit of calls at one time."""
-
-    def __init__(self, limit: int) -> None:
-        self.allow(limit)
-        self.running = 0
-        self.open = 0
-        """In hand, and the call has not ended."""
-        self.in_hand = 0
-        self.expected = 0
-        """A claim under way may bring so many."""
-
-    def allow(self, limit: int, *, waits: bool = True) -> None:
-        """Set the limit; what is in hand beyond it stays until it is done."""
-        self.limit = limit
-        self._may_be_open = 2 * limit if waits else limit
-
-    @property
-    def room(self) -> int:
-        """How many more may be claimed."""
-        return min(self._may_be_open - self.open, 4 * self.limit - self.in_hand) - self.expected
-
-    @property
-    def is_low(self) -> bool:
-        """Whether it is time to refill: not for each single call that ends, and not too late."""
-        return 2 * self.room >= self.limit
-
-    def take(self, count: int) -> None:
-        self.open += count
-        self.in_hand += count
-
-    def finish(self) -> bool:
-        """A call ended; tell whether it is time to refill, and was not before."""
-        was_low = self.is_low
-        self.running -= 1
-        self.open -= 1
-        return self.is_low and not was_low
-
-    def free(self, count: int) -> bool:
-        """So many are recorded or released; tell as `finish` does."""
-        was_low = self.is_low
-        self.in_hand -= count
-        return self.is_low and not was_low
-
-
-class Lane(Load):
-    """One channel's deliveries in hand."""
-
-    def __init__(self, channel: str, limit: int) -> None:
-        super().__init__(limit)
-        self.channel = channel
-        self.waiting: deque[Delivery] = deque()
-        self.is_served = True
-        """A channel that is not served any more keeps its lane: a claim may be under way."""
-
-    @property
-    def is_startable(self) -> bool:
-        return self.running < self.limit and bool(self.waiting)
 
 
 class Slots:
@@ -102,6 +45,7 @@ class Slots:
         limits: Mapping[str, int],
         payload_budget_bytes: int,
         rated: Collection[str] = (),
+        host_limits: Mapping[str, int | None] = MappingProxyType({}),
     ) -> None:
         self.payload_bytes = 0
         self.done = 0
@@ -114,7 +58,7 @@ class Slots:
         self._turns: deque[Lane] = deque()
         self._freed = anyio.Event()
         self._when_room: Callable[[], None] = lambda: None
-        self.configure(concurrency, limits, payload_budget_bytes, rated)
+        self.configure(concurrency, limits, payload_budget_bytes, rated, host_limits)
 
     def configure(
         self,
@@ -122,6 +66,7 @@ class Slots:
         limits: Mapping[str, int],
         payload_budget_bytes: int,
         rated: Collection[str],
+        host_limits: Mapping[str, int | None],
     ) -> None:
         """Set the limits, and by them the channels that are served."""
         self.concurrency = concurrency
@@ -132,8 +77,12 @@ class Slots:
                 self._lanes[name] = Lane(name, limit)
                 self._turns.append(self._lanes[name])
             self._lanes[name].allow(min(limit, concurrency), waits=name not in rated)
+            open_before = self._lanes[name].open
+            self._lanes[name].limit_hosts(host_limits.get(name))
+            self._all.open += self._lanes[name].open - open_before
         for lane in self._turns:
             lane.is_served = lane.channel in limits
+        self.waiting = sum(len(lane.waiting) for lane in self._turns)
         self._tell(is_passed_over=True)
 
     @property
@@ -219,11 +168,32 @@ class Slots:
             self._expected_bytes = max(taken_bytes // len(deliveries), 1)
             self._suspects += sum([d.is_suspect for d in deliveries])
 
-    def queue(self, deliveries: Sequence[Delivery]) -> None:
-        """Put deliveries in hand in line for their call."""
+    def queue(self, deliveries: Sequence[Delivery]) -> list[Unsent]:
+        """Put deliveries in hand in line for their call; return those whose host is too busy.
+
+        These stay in hand until they are released.
+        """
+        unsent: list[Unsent] = []
+        held_up = 0
         for delivery in deliveries:
-            self._lanes[delivery.channel].waiting.append(delivery)
-        self.waiting += len(deliveries)
+            lane = self._lanes[delivery.channel]
+            if lane.hosts is None or (place := lane.hosts.admit(delivery, clock())) is True:
+                lane.waiting.append(delivery)
+            else:
+                # It may wait for long, and must not keep others from being claimed.
+                lane.open -= 1
+                held_up += 1
+                if place:
+                    unsent.append(place)
+        self.waiting += len(deliveries) - held_up
+        if held_up:
+            self._all.open -= held_up
+            self._tell(is_passed_over=True)
+        return unsent
+
+    def shed(self) -> list[Unsent]:
+        """Take out of the lines of hosts those for whom it would take too long by now."""
+        return [u for lane in self._turns if lane.hosts for u in lane.hosts.shed(clock())]
 
     def next(self) -> Delivery | None:
         """Start the next delivery that may run; channels take turns. None: nothing may."""
@@ -238,13 +208,22 @@ class Slots:
                 lane.running += 1
                 self._all.running += 1
                 self.waiting -= 1
-                return lane.waiting.popleft()
+                delivery = lane.waiting.popleft()
+                if lane.hosts:
+                    lane.hosts.start(delivery, clock())
+                return delivery
             turns.rotate(-1)
         return None
 
     def finish(self, delivery: Delivery) -> None:
         """The call is over; its outcome is still in hand."""
-        has_lane = self._lanes[delivery.channel].finish()
+        lane = self._lanes[delivery.channel]
+        if lane.hosts and (following := lane.hosts.finish(delivery, clock())):
+            lane.waiting.append(following)
+            self.waiting += 1
+            lane.open += 1
+            self._all.open += 1
+        has_lane = lane.finish()
         if self._all.finish() or has_lane:
             self._tell(is_passed_over=has_lane)
 
@@ -279,11 +258,10 @@ class Slots:
         given_up: list[Delivery] = []
         for lane in self._turns:
             if channels is None or lane.channel in channels:
-                given_up += lane.waiting
-                lane.open -= len(lane.waiting)
-                lane.waiting.clear()
-        self._all.open -= len(given_up)
-        self.waiting -= len(given_up)
+                open_before = lane.open
+                self.waiting -= len(lane.waiting)
+                given_up += lane.give_up_waiting()
+                self._all.open -= open_before - lane.open
         return given_up
 
 

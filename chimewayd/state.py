@@ -92,7 +92,9 @@ def _give_back(calls: Calls, channel: str, reason: str) -> None:
     calls.unsent.put_all([Unsent(delivery, reason) for delivery in waiting])
 
 
-def limits(settings: Settings) -> tuple[int, dict[str, int], int, list[str]]:
+def limits(
+    settings: Settings,
+) -> tuple[int, dict[str, int], int, list[str], dict[str, int | None]]:
     """Return what limits the deliveries in hand, as `Slots` takes it."""
     channels = settings.channels
     return (
@@ -100,6 +102,7 @@ def limits(settings: Settings) -> tuple[int, dict[str, int], int, list[str]]:
         {name: channel.concurrency for name, channel in channels.items()},
         settings.payload_budget_mib * MIB,
         [name for name, channel in channels.items() if channel.rate],
+        {name: channel.host_concurrency for name, channel in channels.items()},
     )
 
 

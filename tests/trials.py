@@ -146,6 +146,14 @@ async def releasing(connection: Connection, subject: Subject) -> None:
     await give_back(connection, subject.latest)
 
 
+async def deferring(connection: Connection, subject: Subject) -> None:
+    await connection.execute(
+        "select chimeway.release_unsent('d1', $1, $2, 'busy', array[interval '10 s'])",
+        [subject.latest.delivery_id],
+        [subject.latest.claim_id],
+    )
+
+
 async def releasing_stale(connection: Connection, subject: Subject) -> None:
     await give_back(connection, subject.earlier)
 
@@ -195,6 +203,7 @@ TRIALS: dict[str, Trial] = {
     "record unclassified, last attempt": Trial(recording("unclassified"), policy=LAST),
     "record succeeded, stale token": Trial(recording_stale),
     "release_unsent": Trial(releasing),
+    "release_unsent, with a wait": Trial(deferring),
     "release_unsent, stale token": Trial(releasing_stale),
     "rescue, lease running": Trial(RESCUE),
     "rescue": Trial(RESCUE, at=LEASE_OVER),

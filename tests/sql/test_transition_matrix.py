@@ -70,6 +70,11 @@ EXPECTED: dict[str, Results] = {
         "cancelled: no longer wanted": ("dispatched, cancel requested",),
     }
     | UNCHANGED,
+    "release_unsent, with a wait": {
+        "pending, due later": ("dispatched",),
+        "cancelled: no longer wanted": ("dispatched, cancel requested",),
+    }
+    | UNCHANGED,
     "release_unsent, stale token": UNCHANGED,
     "rescue, lease running": UNCHANGED,
     "rescue": {

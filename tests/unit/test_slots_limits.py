@@ -19,3 +19,75 @@ def test_nothing_waits_in_hand_on_a_channel_with_a_rate() -> None:
         slots.finish(started)
 
     assert slots.room().channels == {"mail": 2}
+
+
+def test_host_that_is_busy_keeps_its_calls_and_the_rest_goes_back() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 2})
+    slow = deliveries(6, recipient="https://slow.example/")
+    fast = deliveries(2, recipient="https://fast.example/")
+    slots.take(slow + fast)
+
+    slots.queue(slow + fast)
+    started = list(iter(slots.next, None))
+
+    assert started == slow[:2] + fast
+    assert (slots.waiting, slots.in_hand) == (0, 8)
+    assert slots.room().limit == 16
+
+
+def test_call_that_ends_lets_the_next_of_its_host_begin() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 1})
+    slow = deliveries(2, recipient="https://slow.example/")
+    slots.take(slow)
+    slots.queue(slow)
+    assert slots.next() == slow[0]
+    assert slots.next() is None
+
+    slots.finish(slow[0])
+
+    assert slots.waiting == 1
+    assert slots.next() == slow[1]
+
+
+def test_what_waits_for_its_host_is_given_up_as_well() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 2})
+    slow = deliveries(4, recipient="https://slow.example/")
+    slots.take(slow)
+    slots.queue(slow)
+    slots.next()
+
+    assert slots.give_up_waiting() == slow[1:]
+    assert (slots.waiting, slots.next()) == (0, None)
+    slots.free(slow[1:])
+    slots.finish(slow[0])
+    slots.free(slow[:1])
+    assert slots.room().limit == 20
+
+
+def test_limit_of_hosts_that_is_taken_away_lets_everything_begin() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 1})
+    slow = deliveries(2, recipient="https://slow.example/")
+    slots.take(slow)
+    slots.queue(slow)
+
+    slots.configure(10, {"hooks": 10}, PLENTY, [], {})
+
+    assert list(iter(slots.next, None)) == slow
+
+
+def test_limit_of_hosts_that_comes_later_counts_only_calls_that_begin_under_it() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY)
+    before = deliveries(3, recipient="https://slow.example/")
+    slots.take(before)
+    slots.queue(before)
+    for _ in before:
+        slots.next()
+
+    slots.configure(10, {"hooks": 10}, PLENTY, [], {"hooks": 1})
+    after = deliveries(2, recipient="https://slow.example/")
+    slots.take(after)
+    slots.queue(after)
+    for delivery in before:
+        slots.finish(delivery)
+
+    assert list(iter(slots.next, None)) == after[:1]

@@ -1,0 +1,92 @@
+"""How much is in hand of one channel, or of all, and how much more there may be."""
+
+from collections import deque
+
+from chimewayd.hosts import Hosts
+from chimewayd.models import Delivery
+
+
+class Load:
+    """Deliveries in hand against a limit of calls at one time."""
+
+    def __init__(self, limit: int) -> None:
+        self.allow(limit)
+        self.running = 0
+        self.open = 0
+        """In hand, and the call has not ended; less what waits in line for a busy host."""
+        self.in_hand = 0
+        self.expected = 0
+        """A claim under way may bring so many."""
+
+    def allow(self, limit: int, *, waits: bool = True) -> None:
+        """Set the limit; what is in hand beyond it stays until it is done."""
+        self.limit = limit
+        self._may_be_open = 2 * limit if waits else limit
+
+    @property
+    def room(self) -> int:
+        """How many more may be claimed."""
+        return min(self._may_be_open - self.open, 4 * self.limit - self.in_hand) - self.expected
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is time to refill: not for each single call that ends, and not too late."""
+        return 2 * self.room >= self.limit
+
+    def take(self, count: int) -> None:
+        self.open += count
+        self.in_hand += count
+
+    def finish(self) -> bool:
+        """A call ended; tell whether it is time to refill, and was not before."""
+        was_low = self.is_low
+        self.running -= 1
+        self.open -= 1
+        return self.is_low and not was_low
+
+    def free(self, count: int) -> bool:
+        """So many are recorded or released; tell as `finish` does."""
+        was_low = self.is_low
+        self.in_hand -= count
+        return self.is_low and not was_low
+
+
+class Lane(Load):
+    """One channel's deliveries in hand."""
+
+    def __init__(self, channel: str, limit: int) -> None:
+        super().__init__(limit)
+        self.channel = channel
+        self.waiting: deque[Delivery] = deque()
+        self.is_served = True
+        """A channel that is not served any more keeps its lane: a claim may be under way."""
+
+        self.hosts: Hosts | None = None
+        """None: any host may have all the calls."""
+
+    @property
+    def is_startable(self) -> bool:
+        return self.running < self.limit and bool(self.waiting)
+
+    def limit_hosts(self, limit: int | None) -> None:
+        """Set how many calls a host may have; what waited for one may begin if there is none."""
+        if limit is None:
+            in_line = self.hosts.give_up_lines() if self.hosts else []
+            self.waiting.extend(in_line)
+            self.open += len(in_line)
+            self.hosts = None
+        elif self.hosts is None:
+            self.hosts = Hosts(limit)
+        else:
+            self.hosts.limit = limit
+
+    def give_up_waiting(self) -> list[Delivery]:
+        given_up = list(self.waiting)
+        self.waiting.clear()
+        self.open -= len(given_up)
+        if self.hosts:
+            in_line = self.hosts.give_up_lines()
+            for delivery in given_up:
+                self.hosts.leave(delivery)
+            given_up += in_line
+        return given_up

@@ -1,0 +1,103 @@
+"""A host that hangs beside one that answers, on one channel."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from engine import Connection, check_invariants
+from gated import Gate
+from running import WEBHOOK, eventually, running
+
+from chimewayd.testing.receiver import Receiver
+
+pytestmark = pytest.mark.anyio
+
+INSERT_MANY = """
+insert into chimeway.deliveries (channel, recipient, payload)
+select 'hooks', $1, '{}' from generate_series(1, $2::integer)
+"""
+P99 = """
+select percentile_cont(0.99) within group (order by finished_at - inserted_at)
+from chimeway.deliveries where recipient = $1
+"""
+CHANNEL: dict[str, Any] = WEBHOOK | {
+    "concurrency": 20,
+    "host_concurrency": 5,
+    "timeout": "50s",
+}
+
+
+async def succeeded(connection: Connection, recipient: str) -> int:
+    count: int = await connection.fetchval(
+        "select count(*) from chimeway.deliveries where recipient = $1 and status = 'succeeded'",
+        recipient,
+    )
+    return count
+
+
+async def test_thousand_deliveries_to_a_host_that_hangs_do_not_hold_up_another_thousand(
+    dsn: str, connection: Connection, hooks: Receiver, gate: Gate
+) -> None:
+    hanging, fast = gate.url, hooks.url.replace("127.0.0.1", "localhost")
+    await connection.execute(INSERT_MANY, hanging, 1000)
+
+    async with running(dsn, {"hooks": CHANNEL}, poll_interval="60s") as daemon:
+        await gate.until_under_way(5)
+        await connection.execute(INSERT_MANY, fast, 1000)
+        await eventually(lambda: succeeded(connection, fast), 1000)
+        deferred = sum(line["deliveries"] for line in daemon.of("delivery_deferred"))
+
+    assert gate.most["all"] == 5
+    assert deferred > 900  # all but those in hand, and what is just on its way back
+    waiting = await connection.fetchrow(
+        "select d.* from chimeway.deliveries as d"
+        " join chimeway.delivery_events as e on e.delivery_id = d.id"
+        " where d.recipient = $1 and d.status = 'pending' limit 1",
+        hanging,
+    )
+    assert waiting is not None
+    assert waiting["attempt_count"] == 0
+    told = await connection.fetch("select * from chimeway.explain($1)", waiting["id"])
+    assert "host_concurrency: its host has all of its 5 calls under way" in {
+        row["why"] for row in told if row["event"] == "deferred"
+    }
+    assert told[-1]["why"].startswith(("not due until", "nobody serves"))
+    await check_invariants(connection)
+
+
+async def test_what_was_deferred_goes_out_when_the_host_answers_again(
+    dsn: str,
+    connection: Connection,
+    gate: Gate,
+    all_ended: Callable[[], Awaitable[None]],
+) -> None:
+    await connection.execute(INSERT_MANY, gate.url, 60)
+
+    async with running(dsn, {"hooks": CHANNEL}, poll_interval="60s") as daemon:
+        await gate.until_under_way(5)
+        await daemon.said("delivery_deferred")
+        gate.open()
+        await all_ended()
+
+    assert (len(gate.requests), gate.most["all"]) == (60, 5)
+    await check_invariants(connection)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+async def test_fast_ones_take_no_more_than_twice_as_long_as_alone(
+    dsn: str, connection: Connection, hooks: Receiver, gate: Gate
+) -> None:
+    fast = hooks.url.replace("127.0.0.1", "localhost")
+    alone, beside = f"{fast}/alone", f"{fast}/beside"
+    async with running(dsn, {"hooks": CHANNEL}, poll_interval="60s"):
+        await connection.execute(INSERT_MANY, alone, 1000)
+        await eventually(lambda: succeeded(connection, alone), 1000)
+        await connection.execute(INSERT_MANY, gate.url, 1000)
+        await gate.until_under_way(5)
+        await connection.execute(INSERT_MANY, beside, 1000)
+        await eventually(lambda: succeeded(connection, beside), 1000)
+
+    p99 = [await connection.fetchval(P99, url) for url in (alone, beside)]
+    print(f"p99 alone {p99[0]}, beside a host that hangs {p99[1]}")  # noqa: T201 - the figure is the point
+    assert p99[1] <= 2 * p99[0]

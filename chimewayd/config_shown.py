@@ -44,8 +44,8 @@ def _leaves(
 ) -> Iterator[tuple[Place, object]]:
     """Walk through the tables, each one's own keys first."""
     tables: list[tuple[Place, BaseModel]] = []
-    for name in type(model).model_fields:
-        value, here = getattr(model, name), (*place, name)
+    for name, field in type(model).model_fields.items():
+        value, here = getattr(model, name), (*place, field.alias or name)
         if here == ("channels",):
             tables += [((*here, channel), table) for channel, table in value.items()]
         elif name == "settings" and len(place) == 2:  # noqa: PLR2004 - channels.NAME.settings

@@ -79,7 +79,6 @@ class Event(StrEnum):
     RECORD_LOCKED = "record_locked"
     STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"
-    TRANSPORT_UNPROTECTED = "transport_unprotected"
 
 
 _NEVER_HELD_BACK: Final = frozenset(

@@ -19,7 +19,6 @@ from typing import ClassVar, Self
 
 import aiosmtplib
 import anyio
-import structlog
 
 from chimewayd.adapters.base import AdapterSettings
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, clean, secret_words
@@ -31,7 +30,6 @@ from chimewayd.adapters.smtp_outcome import BEFORE_A_MAIL, Phase, Reply, judge
 from chimewayd.adapters.smtp_pool import Pool
 from chimewayd.adapters.smtp_session import Progress, Session, Unsuitable, open_session
 from chimewayd.adapters.smtp_settings import SmtpSettings
-from chimewayd.log import Event
 from chimewayd.models import (
     Delivery,
     Misconfigured,
@@ -44,8 +42,6 @@ from chimewayd.models import (
 )
 
 _CLOSING = 421
-
-log = structlog.get_logger()
 
 
 class SmtpAdapter:
@@ -64,10 +60,6 @@ class SmtpAdapter:
         self._pool = Pool(settings, self._open)
 
     async def __aenter__(self) -> Self:
-        if self._settings.unprotected is not None:
-            log.warning(
-                Event.TRANSPORT_UNPROTECTED, relay=self._relay, why=self._settings.unprotected
-            )
         await self._pool.__aenter__()
         return self
 

@@ -4,6 +4,7 @@ import importlib.util
 import ipaddress
 import re
 import ssl
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -63,7 +64,9 @@ class SmtpSettings(AdapterSettings):
     port: Whole | None = Field(
         default=None, ge=1, le=65535, description="1 to 65535; unset: 587, 465 or 25, as tls says"
     )
-    verify_certificate: bool = Field(default=True, description="true or false")
+    verify_tls: bool = Field(
+        default=True, description="false accepts any certificate: for a test system only"
+    )
     ca_file: Path | None = Field(
         default=None, description="a PEM file of the authorities to trust instead of the system's"
     )
@@ -129,16 +132,16 @@ class SmtpSettings(AdapterSettings):
             case _:
                 assert_never(self.tls)
 
-    @property
-    def unprotected(self) -> str | None:
-        """Say what is given away on the way to the relay, if anything is."""
+    def dangers(self) -> Iterable[tuple[str, str]]:
+        """As `AdapterSettings`; on the way to this host itself there is nobody."""
         if is_loopback(self.host):
-            return None
+            return
         if self.tls is Tls.NONE:
-            return "tls is none: mails and answers can be read and changed on the way"
-        if not self.verify_certificate:
-            return "verify_certificate is false: whoever is on the way can pose as the relay"
-        return None
+            yield "tls", "mails and answers can be read and changed on the way"
+        elif not self.verify_tls:
+            yield "verify_tls", "no certificate is checked: anybody on the way can read and answer"
+        if self.tls is Tls.NONE and self.username is not None:
+            yield "allow_plaintext_auth", "the password can be read on the way"
 
     def tls_context(self) -> ssl.SSLContext:
         """Make the context of each connection: TLS 1.2 or newer, certificate and name checked.
@@ -147,7 +150,7 @@ class SmtpSettings(AdapterSettings):
             OSError, ssl.SSLError: `ca_file` cannot be used.
         """
         context = ssl.create_default_context(cafile=self.ca_file)
-        if not self.verify_certificate:
+        if not self.verify_tls:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context

@@ -101,7 +101,7 @@ def test_certificate_and_name_are_checked_unless_said_otherwise(tmp_path: Path) 
     settings = {**RIGHT, "ca_file": str(tmp_path / "ca.pem")}
 
     checked = SmtpSettings.model_validate(settings).tls_context()
-    unchecked = SmtpSettings.model_validate(settings | {"verify_certificate": False}).tls_context()
+    unchecked = SmtpSettings.model_validate(settings | {"verify_tls": False}).tls_context()
 
     assert (checked.verify_mode, checked.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert checked.minimum_version >= ssl.TLSVersion.TLSv1_2
@@ -122,15 +122,19 @@ def test_password_goes_in_clear_text_where_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "named"),
     [
-        ({}, None),
-        ({"tls": "none"}, "tls is none"),
-        ({"verify_certificate": False}, "verify_certificate is false"),
-        ({"tls": "none", "host": "localhost"}, None),
+        ({}, []),
+        ({"tls": "none"}, ["tls"]),
+        ({"verify_tls": False}, ["verify_tls"]),
+        (
+            {"tls": "none", "username": "a", "password": "b", "allow_plaintext_auth": True},
+            ["tls", "allow_plaintext_auth"],
+        ),
+        ({"tls": "none", "host": "localhost"}, []),
     ],
 )
-def test_unprotected_way_is_told(settings: Mapping[str, object], told: str | None) -> None:
-    found = SmtpSettings.model_validate({**RIGHT, **settings}).unprotected
+def test_danger_on_the_way_is_named(settings: Mapping[str, object], named: list[str]) -> None:
+    dangers = SmtpSettings.model_validate({**RIGHT, **settings}).dangers()
 
-    assert found is None if told is None else told in (found or "")
+    assert [setting for setting, _ in dangers] == named

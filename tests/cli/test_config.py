@@ -110,6 +110,21 @@ async def test_no_secret_is_shown(file: Path, form: list[str]) -> None:
     assert WHSEC not in ended.stdout
 
 
+async def test_setting_is_shown_under_the_name_that_files_give_it(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[channels.mail]\nadapter = "smtp"\n'
+        'settings = { host = "localhost", from = "a@example.org" }\n',
+        "utf-8",
+    )
+
+    ended = await chimewayd("config", "show", "--config", str(path))
+
+    (line,) = [line for line in ended.stdout.splitlines() if "a@example.org" in line]
+    assert line.startswith('channels.mail.settings.from = "a@example.org"')
+    assert line.endswith(f"# {path}")
+
+
 async def test_dsn_of_the_command_line_is_shown_as_such(file: Path) -> None:
     ended = await chimewayd("--config", str(file), "--dsn", "postgresql://h/d", "config", "show")
 

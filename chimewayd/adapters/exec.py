@@ -123,15 +123,7 @@ class ExecAdapter(HoldsNothing):
             return _not_started(error)
 
     async def _run(self, document: IO[bytes]) -> Outcome:
-        # Shielded: a cancelled spawn would leave a process that nobody knows.
-        with anyio.CancelScope(shield=True):
-            transport, run = await asyncio.get_running_loop().subprocess_exec(
-                _Run,
-                *self._command,
-                stdin=document,
-                env=self._environment,
-                start_new_session=True,
-            )
+        transport, run = await self._spawn(document)
         try:
             with anyio.move_on_after(self._timeout_seconds):
                 await run.exited.wait()
@@ -145,6 +137,27 @@ class ExecAdapter(HoldsNothing):
                 response=self._said(run),
             )
         return judge(status, bytes(run.heard[1]), self._said(run), self._secrets)
+
+    async def _spawn(self, document: IO[bytes]) -> tuple[asyncio.SubprocessTransport, _Run]:
+        """Start the command; cancelled meanwhile, end it as soon as it has started."""
+        loop = asyncio.get_running_loop()
+        # The loop would kill a spawn that is cancelled, but not what it has started itself.
+        with anyio.CancelScope(shield=True):
+            spawning = asyncio.ensure_future(
+                loop.subprocess_exec(
+                    _Run,
+                    *self._command,
+                    stdin=document,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            )
+            try:
+                transport, run = await asyncio.shield(spawning)
+            except asyncio.CancelledError:  # by the task's own cancel, which no scope can hold off
+                await _end(*await spawning)
+                raise
+        return transport, run
 
     def _said(self, run: _Run) -> str | None:
         return clean(bytes(run.heard[2]), self._secrets, keep_end=True)

@@ -1,5 +1,6 @@
 """The exec adapter against real commands."""
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -197,6 +198,22 @@ async def test_cancelled_command_dies_with_its_children_and_is_reaped(
     assert await lifeline.end() == ""
     with pytest.raises(ChildProcessError):
         os.waitpid(process, os.WNOHANG)  # noqa: ASYNC222 - with WNOHANG it does not wait
+
+
+async def test_command_cancelled_at_any_moment_dies_with_its_children(
+    delivery: Delivery, script: Script, lifeline: Lifeline
+) -> None:
+    command = script(f"exec 9>{lifeline.path}; sleep 600 & sleep 600")
+
+    for moments in range(30):
+        # As the daemon cuts a call: no cancel scope stands between.
+        running = asyncio.create_task(run(delivery, command))
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert await lifeline.end() == ""
 
 
 async def test_child_left_running_by_the_command_dies_with_it(

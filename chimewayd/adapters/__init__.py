@@ -37,6 +37,7 @@ BUILT_IN: Mapping[str, str] = {
     "teams": "chimewayd.adapters.teams:TeamsAdapter",
     "telegram": "chimewayd.adapters.telegram:TelegramAdapter",
     "twilio": "chimewayd.adapters.twilio:TwilioAdapter",
+    "webpush": "chimewayd.adapters.webpush:WebpushAdapter",
     "webhook": "chimewayd.adapters.webhook:WebhookAdapter",
 }
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-promises test-faults test-model bench audit sbom check pages format clean
+.PHONY: help constraints deb demo test test-long test-promises test-faults test-model bench audit sbom check pages format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -51,6 +51,14 @@ pages: .venv/installed-check ## write the generated pages anew: the manual, the 
 	$(BIN)/python tests/man_page.py
 	$(BIN)/python tests/command_page.py
 	$(BIN)/python -c 'from chimewayd.config_reference import example; print(example(), end="")' > deploy/config.example.toml
+
+constraints: .venv/installed-package ## pin every dependency, with hashes, in deploy/constraints.txt
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--output-file deploy/constraints.txt pyproject.toml
+
+deb: ## build a Debian package into dist/
+	deploy/deb/build
 
 format: .venv/installed-check ## format and sort, and mend what can be mended
 	$(BIN)/ruff format .

@@ -36,12 +36,12 @@ def check(sources: Sources) -> int:
     Each fault is named, with where it came from and what is allowed. Exit status 0: right; 78:
     wrong. The channels' adapters check their own settings; nothing is opened.
     """
-    from chimewayd import adapters, dsn
+    from chimewayd import dsn
+    from chimewayd.startup import make_adapters
 
     settings = sources.load()
     require_channel(settings)
-    for name, channel in settings.channels.items():
-        adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+    make_adapters(settings)
     for setting in ("dsn", "listen_dsn"):
         if (secret := getattr(settings, setting)) is not None:
             dsn.parse(secret.get_secret_value(), setting=setting)

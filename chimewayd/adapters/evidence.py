@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from chimewayd.redaction import redact_text
+
 READ_LIMIT_BYTES = 16 * 1024
 """Read and keep at most this much of what a provider says."""
 EXCERPT_LIMIT_BYTES = 2 * 1024
@@ -35,6 +37,7 @@ def clean(
     # Before the cut: half a secret would no longer be recognised.
     for secret in secrets:
         text = text.replace(secret, _REDACTED)
+    text = redact_text(text)
     line = _UNPRINTABLE.sub(" ", text).strip().encode()
     kept = line[-limit_bytes:] if keep_end else line[:limit_bytes]
     return kept.decode(errors="ignore") or None

@@ -266,7 +266,7 @@ async def test_echoed_headers_and_query_are_redacted(delivery: Delivery) -> None
     assert outcome.response is not None
     assert "c4nary" not in outcome.response
     assert "t0ps3cret" not in outcome.response
-    assert "[redacted]" in outcome.response
+    assert "***" in outcome.response
 
 
 async def _echo(hooks: Receiver) -> None:

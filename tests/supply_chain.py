@@ -22,7 +22,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-FOR_DEVELOPMENT = {"audit", "bench", "check", "test"}
+FOR_DEVELOPMENT = {"audit", "bench", "check", "package", "test"}
 AUDIT_SECONDS = 300
 
 PERMISSIVE = {

@@ -171,6 +171,7 @@ def read(
     else:
         errors += calls_longer_than_lease(settings, sources)
         errors += _open_to_all(settings, sources)
+        errors += _fallbacks_to_nowhere(settings, sources)
         if not errors:
             return Loaded(settings, sources)
     raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
@@ -193,6 +194,26 @@ def calls_longer_than_lease(
             f'a lease of "{render(needed)}" or more, or a shorter timeout',
             layers.source_of(place, sources),
         )
+
+
+def _fallbacks_to_nowhere(
+    settings: Settings, sources: Mapping[layers.Place, str]
+) -> Iterator[ConfigError]:
+    """Find fallbacks on channels that are not served here, and those that lead back."""
+    for name, channel in settings.channels.items():
+        place = ("channels", name, "fallback")
+        after, seen = channel.fallback, [name]
+        if after is not None and after not in settings.channels:
+            problem = "names a channel that is not configured here"
+        else:
+            while after in settings.channels and after not in seen:
+                seen.append(after)
+                after = settings.channels[after].fallback
+            if after != name:
+                continue
+            problem = f"leads back to its own channel: {' -> '.join([*seen, name])}"
+        others = ", ".join(sorted(settings.channels.keys() - {name})) or "no other channel"
+        yield ConfigError(setting_name(place), problem, others, layers.source_of(place, sources))
 
 
 def _open_to_all(settings: Settings, sources: Mapping[layers.Place, str]) -> Iterator[ConfigError]:

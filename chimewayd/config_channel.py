@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from chimewayd.config_types import RATE_FORM, ChannelRate, Number, OnUncertain, Whole
+from chimewayd.config_types import RATE_FORM, ChannelName, ChannelRate, Number, OnUncertain, Whole
 from chimewayd.durations import Duration, render
 
 _SHORTEST_CALL = timedelta(milliseconds=100)
@@ -208,6 +208,12 @@ class ChannelConfig(BaseModel):
             "allowed": "an absolute path",
             "example": '"/etc/chimewayd/templates"',
         },
+    )
+    fallback: ChannelName | None = Field(
+        default=None,
+        description="The channel of this configuration that a delivery is sent on by when it has "
+        "failed for good on this one; unset: none.",
+        json_schema_extra={"allowed": "the name of another channel", "example": '"sms"'},
     )
     settings: dict[str, Any] = Field(
         default={}, description="The adapter's own settings; the adapter checks them."

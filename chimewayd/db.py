@@ -81,7 +81,7 @@ async def configure_channel(session: Session, name: str, channel: ChannelConfig)
         CONFIGURE,
         *(name, channel.adapter, retry.max_attempts, retry.base, retry.factor, retry.cap),
         *(retry.jitter, None if retry.schedule is None else list(retry.schedule)),
-        *(retry.retry_after_cap, retry.max_age, channel.on_uncertain, None),
+        *(retry.retry_after_cap, retry.max_age, channel.on_uncertain, channel.fallback),
         *((rate.calls, rate.per, channel.burst) if rate else (None, None, None)),
     )
     kept = channel.retention

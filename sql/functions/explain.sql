@@ -30,8 +30,14 @@ begin
     select v_delivery.inserted_at as happened_at, 0 as rank, 0::bigint as place,
       'inserted' as event,
       format('inserted for channel %s', v_delivery.channel) as what,
-      case when v_delivery.scheduled_at > v_delivery.inserted_at and v_delivery.series = 1
-        then format('not to be sent before %s', chimeway.moment(v_delivery.scheduled_at)) end as why,
+      coalesce((
+          select format('fallback of delivery %s, which ended on channel %s as %s: %s', o.id,
+            o.channel, o.status, o.suppression_reason)
+          from chimeway.fallbacks as f
+          join chimeway.deliveries as o on o.id = f.origin_id
+          where f.delivery_id = v_delivery.id),
+        case when v_delivery.scheduled_at > v_delivery.inserted_at and v_delivery.series = 1
+        then format('not to be sent before %s', chimeway.moment(v_delivery.scheduled_at)) end) as why,
       jsonb_strip_nulls(jsonb_build_object(
         'scheduled_at', v_delivery.scheduled_at, 'expires_at', v_delivery.expires_at,
         'priority', v_delivery.priority, 'max_attempts', v_delivery.max_attempts,
@@ -46,6 +52,16 @@ begin
       e.facts || jsonb_build_object('actor', e.actor)
     from chimeway.delivery_events as e
     where e.delivery_id = explain.id
+    union all
+    select d.inserted_at, 3, c.distance, 'fell_back',
+      format('sent on as delivery %s on channel %s: %s', d.id, d.channel, d.status
+        || coalesce(' / ' || d.suppression_reason, '')),
+      case c.distance when 1 then format('channel %s falls back on %s', v_delivery.channel, d.channel)
+        else 'the one before it failed for good as well' end,
+      jsonb_build_object('delivery_id', d.id, 'channel', d.channel, 'status', d.status)
+    from chimeway.fallback_chain(explain.id) as c
+    join chimeway.deliveries as d on d.id = c.delivery_id
+    where c.distance > 0
     union all
     select k.claimed_at, 3, k.id, 'claimed',
       format('claimed by daemon %s for attempt %s', k.daemon_name, v_delivery.attempt_count),

@@ -163,6 +163,10 @@ begin
     and not exists (
       select from settled as s
       where s.delivery_id = r.delivery_id and s.claim_id = r.claim_id);
+
+  if exists (select from chimeway.channels as c where c.fallback is not null) then
+    perform chimeway.fall_back(p_delivery_ids, p_claim_ids);
+  end if;
 end
 $$;
 
@@ -170,7 +174,7 @@ comment on function chimeway.settle(
   uuid[], bigint[], text[], text, double precision[], double precision[], text[], integer[],
   text[], text[], interval[]) is
   'Writes how calls ended, in one statement: the attempt row, dispatched -> succeeded, failed (with '
-  'a new job), suppressed or cancelled, and the claim shrunk or closed. A row '
+  'a new job), suppressed or cancelled, and the claim shrunk or closed; then the fallbacks of what failed. A row '
   'whose token is not the given one any more is left alone: its status is null in the answer. The '
   'caller holds the locks of the claims.';
 

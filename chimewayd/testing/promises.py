@@ -1,5 +1,6 @@
 """The suite of promises: chimewayd/adapters/base.py as tests, for whatever adapter."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from datetime import timedelta
@@ -163,8 +164,9 @@ class ProviderPromises(AdapterPromises):
         assert outcome.request_sent
 
     @shows(Promise.NOTHING_LEFT)
+    @pytest.mark.parametrize("by", ["scope", "task"])
     async def test_cancelled_attempt_leaves_nothing_behind(
-        self, provider: Provider, delivery: Delivery
+        self, provider: Provider, delivery: Delivery, by: str
     ) -> None:
         before = Belongings.now()
 
@@ -172,10 +174,16 @@ class ProviderPromises(AdapterPromises):
             await adapter.deliver(delivery)
             warm = Belongings.now()
             provider.hang()
-            async with anyio.create_task_group() as attempts:
-                attempts.start_soon(adapter.deliver, delivery)
+            if by == "scope":
+                async with anyio.create_task_group() as attempts:
+                    attempts.start_soon(adapter.deliver, delivery)
+                    await provider.called()
+                    attempts.cancel_scope.cancel()
+            else:  # as the daemon does it
+                attempt = asyncio.ensure_future(adapter.deliver(delivery))
                 await provider.called()
-                attempts.cancel_scope.cancel()
+                attempt.cancel()
+                await asyncio.wait([attempt])
             # Still inside the adapter: leaving it must not be what cleans up. What a pool keeps
             # may stay until then, and new idle threads of it.
             with anyio.fail_after(GRACE_SECONDS):

@@ -31,6 +31,7 @@ def test_channels_are_told_apart_by_what_becomes_of_them() -> None:
         ({"timeout": "3s"}, True),
         ({"settings": {"method": "PUT"}}, True),
         ({"adapter": "sink"}, True),
+        ({"templates": "/etc/chimewayd/templates"}, True),
     ],
 )
 def test_adapter_is_opened_anew_only_for_what_it_sees(

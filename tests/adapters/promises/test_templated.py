@@ -18,7 +18,7 @@ from chimewayd.testing.receiver import HERE, receiver
 class TestTemplatedWebhook(ProviderPromises):
     kind = "webhook"
     label = "webhook with templates"
-    answers = ((200, Succeeded), (410, Permanent), (503, Temporary))
+    answers = ((200, Succeeded), (301, Permanent), (503, Temporary))
 
     def adapter(self, target: Target, timeout: timedelta = promises.LONG) -> Adapter:
         return Templated(super().adapter(target, timeout), self.folder, timeout)

@@ -77,6 +77,11 @@ DAEMONS = """
 select d.name, d.version from chimeway.daemons as d
 where d.heartbeat_at > now() - interval '30 seconds' order by d.name
 """
+RECIPIENTS = """
+select distinct a.recipient
+from chimeway.recent_attempts(now() - interval '1 day', 200, $1) as a
+order by a.recipient
+"""
 LONG_SECONDS = 60.0
 """What reads whole tables may take so long."""
 
@@ -182,3 +187,8 @@ async def repair(connection: asyncpg.Connection, delivery_id: UUID) -> str | Non
 async def daemons(connection: asyncpg.Connection) -> list[tuple[str, str]]:
     """Return name and version of each daemon that was heard lately."""
     return [(row[0], row[1]) for row in await connection.fetch(DAEMONS)]
+
+
+async def recent_recipients(connection: asyncpg.Connection, channel: str) -> list[str]:
+    """Return recipients to whom a channel's last calls of the day went; an operator may ask."""
+    return [row[0] for row in await connection.fetch(RECIPIENTS, channel)]

@@ -17,10 +17,10 @@ What each adapter promises (chimewayd/testing/promises.py holds each to it):
 It knows its protocol and nothing of the queue: no database, no retry, no status.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, get_origin
+from typing import ClassVar, NamedTuple, Protocol, Self, get_origin, runtime_checkable
 
 import orjson
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -75,6 +75,26 @@ class Adapter(Protocol):
     ) -> None: ...
 
     async def deliver(self, delivery: Delivery) -> Outcome: ...
+
+
+class Reach(NamedTuple):
+    """Whether one place of a provider's can be reached."""
+
+    where: str
+    problem: str | None
+    """None: it answers, and lets us in where that is part of it."""
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """What an adapter may have besides: `doctor --channels` asks it."""
+
+    async def reach(self, recipients: Sequence[str]) -> Sequence[Reach]:
+        """Look names up, connect, protect the connection and log in; send no message.
+
+        `recipients` are recent ones of the channel, for providers that are the recipients.
+        """
+        ...
 
 
 class HoldsNothing:

@@ -5,7 +5,7 @@ connect ──▶ request sent ──▶ status line ──▶ excerpt of the bo
 temporary    uncertain       an Answer          only evidence
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from chimewayd.adapters.address_guard import DestinationDenied, check_text
+from chimewayd.adapters.base import Reach
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
 from chimewayd.adapters.http_session import TrackedRequest, open_session
 from chimewayd.adapters.http_settings import HttpSettings
@@ -26,6 +27,9 @@ from chimewayd.models import (
     Unavailable,
     Uncertain,
 )
+
+MOST_HOSTS = 5
+"""Recipients' hosts that are tried."""
 
 
 class Answer(NamedTuple):
@@ -114,6 +118,18 @@ class HttpAdapter:
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _failed(url, exchange, error, is_ours=is_ours)
+
+    async def reach(self, recipients: Sequence[str]) -> list[Reach]:
+        """Ask each host for nothing but its head: the provider's, or those of recipients."""
+        base_url = getattr(self._http_settings, "base_url", None)
+        given = recipients if base_url is None else [str(base_url)]
+        urls = [URL(one) for one in given if one.startswith(("http://", "https://"))]
+        origins = sorted({url.origin() for url in urls if url.host})[:MOST_HOSTS]
+        answers = [await self.call("HEAD", origin, b"", {}, is_ours=True) for origin in origins]
+        return [
+            Reach(str(origin), None if isinstance(answer, Answer) else answer.detail or "failed")
+            for origin, answer in zip(origins, answers, strict=True)
+        ]
 
     async def _request(
         self, method: str, url: URL, body: bytes, headers: Mapping[str, str], exchange: _Exchange

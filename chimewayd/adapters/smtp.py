@@ -12,15 +12,16 @@ relay's; HELO without EHLO; more than one recipient.
 import email.errors
 import ssl
 from base64 import b64encode
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from socket import gaierror, gethostname
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import aiosmtplib
 import anyio
 
-from chimewayd.adapters.base import AdapterSettings
+from chimewayd.adapters.base import AdapterSettings, Reach
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, clean, secret_words
 from chimewayd.adapters.mail_address import parse_address, parse_mailbox
 from chimewayd.adapters.mail_css import inline_css
@@ -42,6 +43,7 @@ from chimewayd.models import (
 )
 
 _CLOSING = 421
+Done = TypeVar("Done")
 
 
 class SmtpAdapter:
@@ -73,10 +75,31 @@ class SmtpAdapter:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         progress = Progress()
+
+        async def send() -> Outcome:
+            mail = await self._compose(delivery)
+            return mail if isinstance(mail, Outcome) else await self._send(mail, progress)
+
+        return await self._judged(progress, send)
+
+    async def reach(self, recipients: Sequence[str]) -> list[Reach]:  # noqa: ARG002 - they are the relay's business
+        """Connect, log in, and leave."""
+        progress = Progress()
+
+        async def look() -> None:
+            session = await self._open(progress)
+            await session.quit()
+
+        outcome = await self._judged(progress, look)
+        return [Reach(self._relay, None if outcome is None else outcome.detail or "failed")]
+
+    async def _judged(
+        self, progress: Progress, work: Callable[[], Awaitable[Done]]
+    ) -> Done | Outcome:
+        """Do it within the deadline; what is raised on the way is an outcome."""
         try:
             with anyio.fail_after(self._timeout_seconds):
-                mail = await self._compose(delivery)
-                return mail if isinstance(mail, Outcome) else await self._send(mail, progress)
+                return await work()
         except Unsuitable as error:
             return Misconfigured(detail=f"{self._relay}: {error}")
         except aiosmtplib.SMTPResponseException as error:

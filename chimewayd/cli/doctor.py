@@ -22,10 +22,13 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red", "unknown": "yell
 @click.option(
     "--repair", is_flag=True, help="Queue deliveries that nothing would move on, and end."
 )
+@click.option(
+    "--channels", is_flag=True, help="Reach for each channel's provider, too; nothing is sent."
+)
 @json_option
 @source_options
 @pass_sources
-def command(sources: Sources, /, *, repair: bool, as_json: bool) -> int:
+def command(sources: Sources, /, *, repair: bool, channels: bool, as_json: bool) -> int:
     """Find out what is wrong with this set-up, and say what to do about it.
 
     Examines the settings, the adapters, the connection, the role's rights, the schema and its
@@ -37,6 +40,7 @@ def command(sources: Sources, /, *, repair: bool, as_json: bool) -> int:
     Examples:
       chimewayd --config /etc/chimewayd/config.toml doctor
       chimewayd doctor --json | jq -r '.findings[] | select(.level == "fault") | .remedy'
+      chimewayd doctor --channels
       chimewayd doctor --repair
     """
     import anyio
@@ -48,7 +52,7 @@ def command(sources: Sources, /, *, repair: bool, as_json: bool) -> int:
         else:
             emit("\n".join(f"{key}  {how}" for key, how in repaired) or "nothing to repair")
         return 0
-    findings = anyio.run(_examine, sources, as_json)
+    findings = anyio.run(_examine, sources, channels, as_json)
     levels = [str(finding.level) for finding in findings]
     if as_json:
         emit_json({"healthy": "fault" not in levels, "findings": [_document(f) for f in findings]})
@@ -58,16 +62,16 @@ def command(sources: Sources, /, *, repair: bool, as_json: bool) -> int:
     return int("fault" in levels)
 
 
-async def _examine(sources: Sources, as_json: bool) -> "list[Finding]":
+async def _examine(sources: Sources, channels: bool, as_json: bool) -> "list[Finding]":
     findings = []
-    async for finding in _findings(sources):
+    async for finding in _findings(sources, channels):
         findings.append(finding)
         if not as_json:
             emit(picture(finding))
     return findings
 
 
-async def _findings(sources: Sources) -> "AsyncIterator[Finding]":
+async def _findings(sources: Sources, channels: bool) -> "AsyncIterator[Finding]":
     from chimewayd import diagnosis
     from chimewayd.errors import ConfigError, ConfigErrors
 
@@ -80,7 +84,7 @@ async def _findings(sources: Sources) -> "AsyncIterator[Finding]":
             )
         return
     yield diagnosis.ok("settings", "are right")
-    async for finding in diagnosis.examine(settings):
+    async for finding in diagnosis.examine(settings, with_providers=channels):
         yield finding
 
 

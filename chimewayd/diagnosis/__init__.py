@@ -8,6 +8,7 @@ Facts come from `db_facts` and are judged by `rules`; a fact that cannot be had 
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ import asyncpg
 
 from chimewayd import db_facts, migrate, session
 from chimewayd import dsn as dsn_module
-from chimewayd.diagnosis import notifications, rules
+from chimewayd.diagnosis import channels, notifications, rules
 from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
 from chimewayd.startup import make_adapter
@@ -39,8 +40,8 @@ _TRIGGER = re.compile(
 )
 
 
-async def examine(settings: "Settings") -> AsyncIterator[Finding]:
-    """Examine everything but the providers."""
+async def examine(settings: "Settings", *, with_providers: bool) -> AsyncIterator[Finding]:
+    """Examine everything; whether providers can be reached only if that is asked for."""
     for finding in examine_adapters(settings):
         yield finding
     dsn = settings.dsn.get_secret_value()
@@ -56,11 +57,25 @@ async def examine(settings: "Settings") -> AsyncIterator[Finding]:
         yield ok("connect", dsn_module.describe(dsn))
         async for finding in examine_database(connection, settings):
             yield finding
+        recipients = await _recipients(connection, settings) if with_providers else {}
     except session.NOT_NOW as error:
         what = f"lost the database: {session.describe_error(error)}"
         yield fault("connect", what, "run chimewayd doctor again")
+        return
     finally:
         connection.terminate()
+    if with_providers:
+        async for finding in channels.examine(settings, recipients):
+            yield finding
+
+
+async def _recipients(connection: asyncpg.Connection, settings: "Settings") -> dict[str, list[str]]:
+    # A role that may not look, or a schema that is not there, leaves them unknown.
+    with suppress(asyncpg.PostgresError):
+        return {
+            name: await db_facts.recent_recipients(connection, name) for name in settings.channels
+        }
+    return {}
 
 
 def examine_adapters(settings: "Settings") -> list[Finding]:
@@ -75,7 +90,8 @@ def examine_adapters(settings: "Settings") -> list[Finding]:
         try:
             make_adapter(name, channel)
         except (ConfigError, ConfigErrors) as error:
-            findings.append(fault("adapters", str(error), "correct the setting"))
+            each = error.errors if isinstance(error, ConfigErrors) else [error]
+            findings += [fault("adapters", str(one), "correct the setting") for one in each]
     return findings or [ok("adapters", f"{len(settings.channels)} channels, each can be made")]
 
 

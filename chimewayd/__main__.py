@@ -2,4 +2,6 @@
 
 from chimewayd.cli import main
 
-main()
+# Worker processes import the main module of their parent.
+if __name__ == "__main__":
+    main()

@@ -6,14 +6,12 @@ from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import parseaddr
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimewayd.adapters.mail_address import parse_address, parse_mailbox
-from chimewayd.adapters.mail_css import inline_css
 from chimewayd.adapters.mail_message import Letterhead, Mail, compose
 from chimewayd.adapters.mail_payload import decode_attachments, parse_payload
 
@@ -171,18 +169,3 @@ def test_long_words_of_headers_stay_whole() -> None:
     assert f"List-Unsubscribe:\r\n <{url}>\r\n".encode() in mail.content
     assert read(mail)["In-Reply-To"].split() == ["<a@b>"] * 60
     assert max(map(len, mail.content.replace(url.encode(), b"").split(b"\r\n"))) <= 76
-
-
-@pytest.mark.anyio
-async def test_css_is_inlined_and_nothing_is_loaded(tmp_path: Path) -> None:
-    sheet = tmp_path / "sheet.css"
-    sheet.write_text("p { color: red }")
-    links = "".join(
-        f'<link rel="stylesheet" href="{href}">'
-        for href in (sheet.as_uri(), str(sheet), "http://127.0.0.1:1/a.css")
-    )
-
-    inlined = await inline_css(f"<html><head>{links}<style>p {{ margin: 0 }}</style><p>Hi")
-
-    assert '<p style="margin: 0' in inlined
-    assert "red" not in inlined

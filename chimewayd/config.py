@@ -113,6 +113,11 @@ class Settings(BaseSettings):
             "example": '"a long random text"',
         },
     )
+    otel_traces: bool = Field(
+        default=False,
+        description="One OpenTelemetry span an attempt; needs the extra otel. Where spans go is "
+        "said by the variables OTEL_EXPORTER_OTLP_….",
+    )
     channels: dict[ChannelName, ChannelConfig] = Field(
         default={}, description="The channels this daemon serves."
     )

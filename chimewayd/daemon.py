@@ -41,6 +41,7 @@ from chimewayd.startup import join, make_adapters
 from chimewayd.state import State, begin
 from chimewayd.sweep import sweep
 from chimewayd.systemd import Notifier
+from chimewayd.tracing import tracing
 from chimewayd.vitals import tell
 
 COLLECT_AFTER_OBJECTS = 50_000
@@ -81,6 +82,7 @@ async def serve(
         listening = open_door(stack, settings)
         sessions, me = await join(stack, settings)
         state = begin(settings, reread, sessions, me, {}, notifier)
+        state.trace = await stack.enter_async_context(tracing(settings))
         try:
             async with open_channels() as opened:
                 for name, channel in settings.channels.items():
@@ -139,7 +141,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
         async with anyio.create_task_group() as pipeline:
             desk = Desk(
                 *(sessions.records, me, *ends),
-                *(state.max_attempts, state.bell, state.breakers, counts),
+                *(state.max_attempts, state.bell, state.breakers, counts, state.trace),
             )
             beside = replace(desk, session=sessions.records_beside)
             pipeline.start_soon(record, desk, calls.reports)

@@ -40,6 +40,7 @@ from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
 from chimewayd.session import Session
 from chimewayd.slots import Slots
+from chimewayd.tracing import Trace
 
 BATCH_LIMIT = 500
 OUR_FAULTS = (Misconfigured, Unavailable)
@@ -66,6 +67,8 @@ class Desk:
     bell: Bell
     breakers: Breakers
     counts: Counts = field(default_factory=Counts)
+    trace: Trace | None = None
+    """Makes the spans of a batch, where somebody wants them."""
 
     def free(self, reports: Sequence[Report]) -> None:
         """These are recorded, or given back."""
@@ -125,6 +128,8 @@ async def _settle(
         await failpoints.reach(failpoints.Point.AFTER_RECORD)
     settled, locked = _paired(reports, verdicts)
     desk.counts.recorded(settled, verdicts, anyio.current_time() - asked_at)
+    if desk.trace is not None:
+        desk.trace(settled, verdicts)
     lines = zip(settled, verdicts, strict=True)
     emit_many(attempt_line(r, v, desk.max_attempts[r.delivery.channel]) for r, v in lines)
     if any(verdict.next_attempt_at for verdict in verdicts):

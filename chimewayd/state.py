@@ -23,6 +23,7 @@ from chimewayd.run import Calls, Channel
 from chimewayd.slots import Slots
 from chimewayd.startup import Sessions
 from chimewayd.systemd import Notifier
+from chimewayd.tracing import Trace
 
 MIB = 1024 * 1024
 
@@ -56,6 +57,7 @@ class State:
     standing: list[str] = field(default_factory=list)
     """Stages that stand still."""
     counts: Counts = field(default_factory=Counts)
+    trace: Trace | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

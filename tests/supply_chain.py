@@ -42,6 +42,7 @@ PERMISSIVE = {
 """Licences under which a dependency may be shipped beside an Apache-2.0 program."""
 
 SPOKEN = {
+    "3-clause bsd license": "BSD-3-Clause",
     "apache 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",

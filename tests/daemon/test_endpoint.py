@@ -103,7 +103,7 @@ async def test_metrics_count_what_was_delivered(
     hooks: Receiver,
     all_ended: Callable[[], Awaitable[None]],
 ) -> None:
-    hooks.script("/gone", 410)
+    hooks.script("/gone", 301)
     hooks.script("/busy", 503, 200)
     async with running(dsn, {"hooks": WEBHOOK}, http_listen=ANY_PORT) as daemon:
         address = await address_of(daemon)

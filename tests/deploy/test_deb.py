@@ -81,6 +81,7 @@ def test_package_holds_command_units_settings_and_documents(package: Path) -> No
         *("/usr/bin/chimewayd", "/usr/lib/systemd/system/chimewayd.service"),
         *("/usr/lib/systemd/system/chimewayd-migrate.service", "/etc/chimewayd/config.toml"),
         *("/usr/share/doc/chimewayd/copyright", "/usr/share/doc/chimewayd/README.md"),
+        "/usr/share/man/man1/chimewayd.1.gz",
     ):
         assert f".{path}" in listed
     assert listed.count("root/root") == len(listed.splitlines())
@@ -111,7 +112,9 @@ def test_installed_package_has_its_user_and_keeps_its_secret(package: Path, tmp_
         stat --format='%a %U' /etc/chimewayd/dsn
         chimewayd --version
         dpkg --verify chimewayd
-        systemd-analyze verify /usr/lib/systemd/system/chimewayd{,-migrate}.service 2>&1 || true
+        # A system without manuals has no man to look them up.
+        systemd-analyze verify /usr/lib/systemd/system/chimewayd{,-migrate}.service 2>&1 \
+          | grep -v "Command 'man" || true
         """,
     )
 

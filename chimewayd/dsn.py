@@ -152,7 +152,8 @@ def parse(dsn: str, environment: Mapping[str, str] = os.environ, setting: str = 
     tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
     hosts, ports = _hosts_and_ports(parts, from_service, environment)
     return Target(
-        f"{parts.scheme}://{parts.place}{parts.path}{tail}",
+        # A slash alone names no database, as libpq has it; asyncpg would not look further.
+        f"{parts.scheme}://{parts.place}{'' if parts.path == '/' else parts.path}{tail}",
         _timeout(named.get(_CONNECT_TIMEOUT) or environment.get("PGCONNECT_TIMEOUT"), setting),
         tuple(sorted(_DROPPED & named.keys())),
         _places(hosts, ports, setting),

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from commands import COMMAND, clean_environment
+from endpoint_client import ask
 from engine import Connection, check_invariants
 from gated import Gate
 from running import WEBHOOK, Daemon, eventually
@@ -278,3 +279,18 @@ def test_worst_exit_status_is_the_highest_and_being_asked_to_stop_is_none() -> N
 
 def shell(script: str) -> list[str]:
     return ["/bin/sh", "-c", script]
+
+
+async def test_each_process_answers_at_an_address_of_its_own_and_signs_its_lines(
+    dsn: str, tmp_path: Path
+) -> None:
+    async with running_two(
+        dsn, {"sink": {"adapter": "sink"}}, http_listen=f"unix:{tmp_path}/http"
+    ) as parent:
+        await parent.said("http_listening", 2)
+        answers = [await ask(f"unix:{tmp_path}/http-{n}", "/status") for n in (1, 2)]
+        stopped = await parent.stop()
+
+    assert [json.loads(answer.text)["name"] for answer in answers] == ["twin-1", "twin-2"]
+    ready = [line["instance"] for line in stopped.lines if line["event"] == "daemon_ready"]
+    assert sorted(ready) == ["twin-1", "twin-2"]

@@ -1,0 +1,92 @@
+"""`python -m bench.costs`: what logs, metrics and traces cost, in microseconds; half a minute.
+
+The least of several rounds, on the CPU's own clock: what other processes do in between is no
+cost of ours.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import structlog
+from deliveries import deliveries
+
+from chimewayd import log
+from chimewayd.attempt_line import attempt_line
+from chimewayd.counts import Counts
+from chimewayd.log import Event
+from chimewayd.models import Report, Succeeded, Temporary, Verdict
+
+ROUNDS = 15
+ROUND_SECONDS = 0.1
+BATCH = 500
+
+Deed = Callable[[], object]
+
+
+def main() -> None:
+    """Measure and print a table."""
+    with Path(os.devnull).open("wb") as nowhere:
+        log.setup("info", "json", nowhere)
+        click.echo("| what | µs |\n|---|---|")
+        for name, (deed, per) in deeds().items():
+            click.echo(f"| {name} | {least(deed) / per:.2f} |")
+
+
+def deeds() -> dict[str, tuple[Deed, int]]:
+    """Return what is measured, and for how many deliveries it stands."""
+    reports, verdicts = batch(Succeeded(status_code=200), "succeeded")
+    failures, failed = batch(Temporary(status_code=503, detail="HTTP 503"), "failed")
+    counts, logger = Counts(), structlog.get_logger()
+
+    def lines(calls: list[Report], ends: list[Verdict]) -> None:
+        log.emit_many(attempt_line(call, end, 5) for call, end in zip(calls, ends, strict=True))
+
+    return {
+        "line of a success, in a batch of 500": (lambda: lines(reports, verdicts), BATCH),
+        "line of a failure, in a batch of 500": (lambda: lines(failures, failed), BATCH),
+        "line of a success, alone": (lambda: lines(reports[:1], verdicts[:1]), 1),
+        "any other event": (lambda: logger.info(Event.DAEMON_READY, channels=3, name="a"), 1),
+        "any other event, below the level": (lambda: logger.debug(Event.DAEMON_READY), 1),
+        "metrics of a delivery, in a batch of 500": (
+            lambda: counts.recorded(reports, verdicts, 0.01),
+            BATCH,
+        ),
+        "metrics of a delivery, alone": (
+            lambda: counts.recorded(reports[:1], verdicts[:1], 0.01),
+            1,
+        ),
+    }
+
+
+def batch(outcome: Succeeded | Temporary, status: str) -> tuple[list[Report], list[Verdict]]:
+    reports = [
+        Report(one, outcome, 10.0, 10.0 + n / BATCH) for n, one in enumerate(deliveries(BATCH))
+    ]
+    verdicts = [
+        Verdict(r.delivery.delivery_id, r.delivery.claim_id, "applied", status, None, 1, None)
+        for r in reports
+    ]
+    return reports, verdicts
+
+
+def least(deed: Deed) -> float:
+    """Return the microseconds of the quickest round's mean."""
+    deed()
+    begin, times = time.process_time(), 0
+    while time.process_time() - begin < ROUND_SECONDS:
+        deed()
+        times += 1
+    rounds = []
+    for _ in range(ROUNDS):
+        begin = time.process_time()
+        for _ in range(times):
+            deed()
+        rounds.append((time.process_time() - begin) / times)
+    return min(rounds) * 1e6
+
+
+if __name__ == "__main__":
+    main()

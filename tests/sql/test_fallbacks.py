@@ -40,7 +40,7 @@ async def fallback_of(connection: Connection, origin_id: UUID) -> Any:
     )
 
 
-@pytest.mark.parametrize("kind", ["permanent", "bounced"])
+@pytest.mark.parametrize("kind", ["permanent", "bounced", "unsubscribed"])
 async def test_what_failed_for_good_is_sent_on(connection: Connection, kind: str) -> None:
     origin_id = await ended(
         connection,

@@ -50,7 +50,8 @@ def command(sources: Sources, *, watches: bool, every: float, as_json: bool) -> 
     """Show what waits on each channel, and whether somebody serves it.
 
     One line a channel, with what is in flight and how many ended how. A channel whose note
-    begins with `!` needs somebody: nobody serves it, or it is paused. Queues are counted up to
+    begins with `!` needs somebody: nobody serves it, it is paused, or it stopped itself because its
+    provider failed. Queues are counted up to
     100,000 rows. The same rows in SQL: select * from chimeway.stats().
 
     With --watch there is a column more: how many ended a second. It goes on when the database is
@@ -168,4 +169,7 @@ def _note(row: Mapping[str, Any]) -> str:
         from chimewayd.cli.timeline import moment
 
         return f"! paused since {moment(row['paused_at'])}: {row['pause_reason']}"
+    if row["limited_by"]:
+        breaks = row["limited_by"].startswith("breaker")
+        return f"{'! ' if breaks else ''}{row['limited_by']}: {row['limited_why']}"
     return "" if row["served_by"] else "not served now"

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.anyio
 KEYS = {
     *("channel", "adapter", "served_by", "paused_at", "pause_reason", "due", "scheduled", "held"),
     *("in_flight", "oldest_due_age_seconds", "succeeded", "suppressed", "cancelled"),
+    *("limited_by", "limited_until", "limited_why"),
 }
 
 
@@ -58,6 +59,23 @@ async def test_a_paused_channel_is_marked_with_its_reason(
 
     assert "! paused since 20" in lines["email"]
     assert lines["email"].endswith(" UTC: relay is down")
+
+
+async def test_an_open_breaker_is_marked_with_what_it_saw(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await serve(connection, "email")
+    await connection.execute(
+        "insert into chimeway.breakers "
+        "(channel, opened_at, opened_by, reason, retry_at, first_wait, longest_wait) "
+        "values ('email', now(), 'd1', '9 of 10 calls failed', now() + interval '1 minute', "
+        "'30 s', '10 min')"
+    )
+
+    lines = await lines_by_channel(dsn)
+
+    assert "! breaker, open: " in lines["email"]
+    assert "9 of 10 calls failed" in lines["email"]
 
 
 async def test_columns_are_aligned(dsn: str, connection: engine.Connection) -> None:

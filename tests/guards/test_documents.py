@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "sql/README.md", "CHANGELOG.md"),
     *("tests/faults/README.md", "tests/model/README.md", "chimewayd/adapters/README.md"),
-    *("SECURITY.md", "deploy/README.md"),
+    *("SECURITY.md", "deploy/README.md", "deploy/commands.md", "deploy/producers.md"),
 )
 DOCUMENTS = [ROOT / name for name in NAMES]
 README, ARCHITECTURE, CONTRIBUTING, SQL_README = DOCUMENTS[:4]

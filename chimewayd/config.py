@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         description="One OpenTelemetry span an attempt; needs the extra otel. Where spans go is "
         "said by the variables OTEL_EXPORTER_OTLP_….",
     )
+    sink_all: bool = Field(
+        default=False,
+        description="For staging: nothing is sent, and everything counts as accepted.",
+        json_schema_extra={"allowed": "true, false"},
+    )
     channels: dict[ChannelName, ChannelConfig] = Field(
         default={}, description="The channels this daemon serves."
     )

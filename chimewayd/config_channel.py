@@ -215,6 +215,14 @@ class ChannelConfig(BaseModel):
         "failed for good on this one; unset: none.",
         json_schema_extra={"allowed": "the name of another channel", "example": '"sms"'},
     )
+    recipient_override: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="For staging: everything on this channel goes to this recipient; unset: to "
+        "each delivery's own.",
+        json_schema_extra={"example": '"staging@example.org"'},
+    )
     settings: dict[str, Any] = Field(
         default={}, description="The adapter's own settings; the adapter checks them."
     )

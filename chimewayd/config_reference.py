@@ -21,6 +21,7 @@ CHANNEL = "NAME"
 """Stands for a channel's name in the reference."""
 
 _KINDS = {
+    bool: "true or false",
     float: "number",
     int: "whole number",
     Path: "path",

@@ -79,6 +79,7 @@ class Event(StrEnum):
     RECORD_LOCKED = "record_locked"
     STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"
+    TEST_MODE = "test_mode"
 
 
 _NEVER_HELD_BACK: Final = frozenset(

@@ -120,7 +120,8 @@ async def apply(state: State, opened: OpenChannels, change: Change) -> None:
 
 async def _open(opened: OpenChannels, change: Change) -> dict[str, Channel]:
     wanted = {name: change.settings.channels[name] for name in (*change.added, *change.reopened)}
-    made = {name: make_adapter(name, channel) for name, channel in wanted.items()}
+    sink_all = change.settings.sink_all
+    made = {name: make_adapter(name, c, sink_all=sink_all) for name, c in wanted.items()}
     fresh: dict[str, Channel] = {}
     try:
         for name, channel in wanted.items():
@@ -166,7 +167,7 @@ def _have_ended(calls: Calls, deliveries: list[Delivery]) -> bool:
 
 def _is_reopened(before: ChannelConfig, after: ChannelConfig) -> bool:
     """Tell whether what `make_adapter` looks at is different."""
-    looked_at = ("adapter", "settings", "timeout", "templates")
+    looked_at = ("adapter", "settings", "timeout", "templates", "recipient_override")
     return any(getattr(before, name) != getattr(after, name) for name in looked_at)
 
 

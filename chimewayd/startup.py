@@ -11,6 +11,7 @@ import structlog
 
 from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
 from chimewayd.adapters.base import Adapter
+from chimewayd.adapters.staging import OneRecipient, SinkAll
 from chimewayd.config import Settings
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.connect import weakness
@@ -38,16 +39,28 @@ def make_adapters(settings: Settings) -> dict[str, Adapter]:
     Raises:
         ConfigError, ConfigErrors: a channel's adapter or one of its settings is wrong.
     """
-    return {name: make_adapter(name, channel) for name, channel in settings.channels.items()}
+    return {
+        name: make_adapter(name, channel, sink_all=settings.sink_all)
+        for name, channel in settings.channels.items()
+    }
 
 
-def make_adapter(name: str, channel: ChannelConfig) -> Adapter:
+def make_adapter(name: str, channel: ChannelConfig, *, sink_all: bool = False) -> Adapter:
     """Make the adapter of one channel, with the rendering of its templates before it.
+
+    In test mode nobody is written to in earnest, and each start says so.
 
     Raises:
         ConfigError, ConfigErrors: the adapter, the folder or one of the settings is wrong.
     """
     adapter = adapters.make(name, channel.adapter, channel.settings, channel.timeout)
+    if sink_all:
+        log.warning(Event.TEST_MODE, channel=name, mode="sink_all", what="nothing is sent")
+        adapter = SinkAll()
+    elif channel.recipient_override is not None:
+        mode, what = "recipient_override", "everything goes to one recipient of the configuration"
+        log.warning(Event.TEST_MODE, channel=name, mode=mode, what=what)
+        adapter = OneRecipient(adapter, channel.recipient_override)
     if channel.templates is None:
         return adapter
     check_folder(name, channel.templates)

@@ -32,7 +32,7 @@ def test_each_commented_key_of_the_example_loads_and_is_the_default(tmp_path: Pa
     shown, defaults = load(path, {}), load(EXAMPLE, {})
 
     unset = {"listen_dsn", "name", "schedule", "max_age", "templates", "rate", "rate_burst"}
-    unset |= {"failure_ratio", "host_concurrency"}
+    unset |= {"failure_ratio", "host_concurrency", "recipient_override"}
     unset |= {"http_listen", "http_token"}
     unset |= {"redact_after", "delete_after"}
     assert _without(shown.model_dump(), unset) == _without(defaults.model_dump(), unset)

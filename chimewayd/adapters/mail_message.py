@@ -106,7 +106,7 @@ def _parsed(name: str, value: str) -> Any:
 
 
 # ASCII alone, so that a relay needs no extension for it.
-_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
+POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 def compose(
@@ -134,7 +134,7 @@ def compose(
         *([reply_to.address] if reply_to else []),
     ]
     needs_smtputf8 = any(address.needs_smtputf8 for address in addresses)
-    message = EmailMessage(_POLICY)
+    message = EmailMessage(POLICY)
     message["From"] = sender.header
     message["To"] = str(recipient)
     message["Subject"] = _written(payload.subject)

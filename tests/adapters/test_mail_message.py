@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimewayd.adapters.mail_address import parse_address, parse_mailbox
-from chimewayd.adapters.mail_message import Letterhead, Mail, compose
+from chimewayd.adapters.mail_message import POLICY, Letterhead, Mail, compose
 from chimewayd.adapters.mail_payload import decode_attachments, parse_payload
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -169,3 +169,11 @@ def test_long_words_of_headers_stay_whole() -> None:
     assert f"List-Unsubscribe:\r\n <{url}>\r\n".encode() in mail.content
     assert read(mail)["In-Reply-To"].split() == ["<a@b>"] * 60
     assert max(map(len, mail.content.replace(url.encode(), b"").split(b"\r\n"))) <= 76
+
+
+@pytest.mark.parametrize("value", ["a\r\nBcc: b@example.org", "a\nb", "a\0b", "a\u2028b"])
+def test_header_with_a_control_character_cannot_be_written_by_any_way(value: str) -> None:
+    message = EmailMessage(POLICY)
+
+    with pytest.raises(ValueError, match="holds a control character"):
+        message["X-Shop"] = value

@@ -1,6 +1,7 @@
 """The smtp adapter when things break: where in the conversation decides what it means."""
 
 import socket
+from contextlib import suppress
 from datetime import timedelta
 
 import anyio
@@ -182,11 +183,13 @@ async def test_relay_that_speaks_no_tls_is_unavailable(mail: Delivery) -> None:
 
 
 class SlowReader:
-    """A relay that takes the envelope, and of the mail itself only as much as it is told to."""
+    """A relay that takes the envelope and reads no more of the mail until it is told to."""
 
-    def __init__(self, *, hangs_up: bool) -> None:
-        self._hangs_up = hangs_up
-        self.has_begun = anyio.Event()
+    def __init__(self) -> None:
+        self.may_read = anyio.Event()
+        self.has_ended = anyio.Event()
+        self.end = b""
+        """The last bytes that came."""
 
     async def __call__(self, stream: SocketStream) -> None:
         async with stream:
@@ -194,35 +197,58 @@ class SlowReader:
             for answer in (b"250 slow", b"250 OK", b"250 OK", b"354 go on"):
                 await stream.receive()
                 await stream.send(answer + b"\r\n")
-            await stream.receive()
-            self.has_begun.set()
-            if not self._hangs_up:
-                await anyio.sleep_forever()
+            await self.may_read.wait()
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    self.end = (self.end + await stream.receive())[-5:]
+        self.has_ended.set()
 
 
-@pytest.mark.parametrize("hangs_up", [True, False])
-async def test_mail_that_was_cut_in_its_middle_was_not_handed_over(
-    mail: Delivery, *, hangs_up: bool
+@pytest.mark.parametrize("chunk_bytes", [64 * 1024, 10**9], ids=["in pieces", "in one piece"])
+async def test_mail_that_is_still_here_at_the_deadline_never_leaves(
+    mail: Delivery, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
 ) -> None:
+    monkeypatch.setattr("chimewayd.adapters.smtp_session.CHUNK_BYTES", chunk_bytes)
     # More than a kernel takes off our hands for somebody who does not read.
     mail = mail_to(mail, text=f"{'x' * 70}\n" * 200_000)
-    reader = SlowReader(hangs_up=hangs_up)
+    reader = SlowReader()
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no SQL: a socket's
 
     async with listener, anyio.create_task_group() as serving:
         serving.start_soon(listener.serve, reader)
-        timeout = LONG if hangs_up else timedelta(seconds=2)
-        async with smtp(port, timeout) as adapter:
+        async with smtp(port, timedelta(seconds=2)) as adapter:
+            outcome = await adapter.deliver(mail)
+            reader.may_read.set()
+            with anyio.fail_after(10):
+                await reader.has_ended.wait()
+        serving.cancel_scope.cancel()
+
+    assert isinstance(outcome, TimedOut)
+    assert not outcome.request_sent
+    assert reader.end != b"\r\n.\r\n"
+
+
+async def test_connection_lost_in_the_middle_of_a_mail_handed_nothing_over(mail: Delivery) -> None:
+    mail = mail_to(mail, text=f"{'x' * 70}\n" * 200_000)
+
+    async def hang_up(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(b"220 rude\r\n")
+            for answer in (b"250 rude", b"250 OK", b"250 OK", b"354 go on"):
+                await stream.receive()
+                await stream.send(answer + b"\r\n")
+            await stream.receive()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no SQL: a socket's
+    async with listener, anyio.create_task_group() as serving:
+        serving.start_soon(listener.serve, hang_up)
+        async with smtp(port) as adapter:
             outcome = await adapter.deliver(mail)
         serving.cancel_scope.cancel()
 
-    assert reader.has_begun.is_set()
-    if hangs_up:
-        assert type(outcome) is Temporary
-    else:
-        assert isinstance(outcome, TimedOut)
-        assert not outcome.request_sent
+    assert type(outcome) is Temporary
 
 
 async def test_two_refusals_do_not_spoil_the_connection(mail: Delivery) -> None:

@@ -142,6 +142,22 @@ async def test_late_record_makes_none(connection: Connection) -> None:
     assert await fallback_of(connection, delivery.delivery_id) is None
 
 
+async def test_late_record_of_an_earlier_call_makes_none_of_what_ended_before(
+    connection: Connection,
+) -> None:
+    await configure(connection)
+    lost = await claim_one(connection)
+    await move_clock(connection, 2 * LEASE)
+    await connection.execute("select chimeway.rescue(10)")
+    (again,) = await claim(connection)
+    await record(connection, again, "permanent")
+    await configure(connection, fallback="sms")
+
+    await record(connection, lost, "permanent")
+
+    assert await fallback_of(connection, lost.delivery_id) is None
+
+
 async def test_record_that_is_rolled_back_leaves_none(connection: Connection) -> None:
     delivery = await claim_one(connection)
     transaction = connection.transaction()

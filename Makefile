@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help constraints deb demo test test-long test-promises test-faults test-model bench audit sbom check pages format clean
+.PHONY: help constraints deb demo test test-long test-promises test-faults test-model bench bench-costs audit sbom check pages format clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \

@@ -1,6 +1,7 @@
 """What strangers do to the HTTP endpoint harms neither it nor the deliveries."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
@@ -58,8 +59,10 @@ async def test_slow_requests_keep_nobody_out_and_delay_no_delivery(
         await insert(connection, channel="sink")
         await daemon.said("attempt_recorded")
         answers = [(await ask(address, path)).status for path in ("/livez", "/metrics")]
+        held = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))  # noqa: PTH208 - names will do
 
     assert answers == [200, 200]
+    assert held < 2 * CONNECTIONS
 
 
 async def test_request_that_never_ends_is_cut(daemon: Daemon) -> None:

@@ -115,15 +115,6 @@ async def test_daemon_speaks_to_a_manager_in_the_abstract_namespace(
         await manager.heard("READY=1")
 
 
-async def test_manager_that_is_gone_disturbs_nothing(dsn: str, tmp_path: Path) -> None:
-    environment = {"NOTIFY_SOCKET": str(tmp_path / "nobody")}
-
-    async with running(dsn, {"bin": SINK}, environment) as daemon:
-        stopped = await daemon.stop()
-
-    assert stopped.exit_code == 0
-
-
 async def test_status_has_live_figures(
     dsn: str, connection: Connection, gate: Gate, manager: ServiceManager
 ) -> None:
@@ -147,6 +138,23 @@ async def test_reload_is_announced_with_its_time_and_ends_with_ready(
     assert reloading[1].startswith("MONOTONIC_USEC=")
     ready = [n for n, message in enumerate(manager.messages) if "READY=1" in message]
     assert ready[0] < manager.messages.index(reloading) < ready[1]
+
+
+async def test_refused_reload_ends_with_ready_and_the_status_says_so(
+    dsn: str, manager: ServiceManager, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# nothing yet\n", "utf-8")
+    environment = manager.environment | {"CHIMEWAYD_CONFIG": str(file)}
+
+    async with running(dsn, {"bin": SINK}, environment) as daemon:
+        file.write_text("concurency = 5\n", "utf-8")
+        daemon.signal(SIGHUP)
+        await daemon.said("config_refused")
+        await manager.heard("READY=1", 2)
+        await manager.heard("STATUS=", 2)
+
+    assert "THE LAST RELOAD WAS REFUSED" in manager.statuses()[-1]
 
 
 async def test_watchdog_is_fed_while_the_daemon_turns(dsn: str, manager: ServiceManager) -> None:

@@ -17,7 +17,12 @@ insert into chimeway.deliveries (channel, recipient, payload)
 select $1, $2, '{}' from generate_series(1, $3::integer)
 """
 OPEN = "select chimeway.open_breaker('fragile', 'relay down', 'another', '200 ms', '1 h', '{}')"
-BREAKER: dict[str, Any] = {"failure_ratio": 0.5, "min_calls": 4, "open_for": "300ms"}
+BREAKER: dict[str, Any] = {
+    "failure_ratio": 0.5,
+    "min_calls": 4,
+    "open_for": "300ms",
+    "longest_open": "300ms",
+}
 FRAGILE: dict[str, Any] = WEBHOOK | {
     "concurrency": 4,
     "breaker": BREAKER,
@@ -28,8 +33,8 @@ FRAGILE: dict[str, Any] = WEBHOOK | {
 async def test_failures_stop_the_channel_and_a_probe_starts_it_again(
     dsn: str, connection: Connection, hooks: Receiver, all_ended: Callable[[], Awaitable[None]]
 ) -> None:
-    hooks.script("/", *[503] * 6, 200)
-    await connection.execute(INSERT_MANY, "hooks", f"{hooks.url}/", 40)
+    hooks.script("/", *[503] * 16, 200)
+    await connection.execute(INSERT_MANY, "hooks", f"{hooks.url}/", 20)
 
     async with running(dsn, {"hooks": FRAGILE}, poll_interval="60s") as daemon:
         (opened,) = await daemon.said("breaker_opened")
@@ -38,8 +43,8 @@ async def test_failures_stop_the_channel_and_a_probe_starts_it_again(
 
     assert "calls within 1m failed (temporary " in opened["reason"]
     tried_again = sum(row["status_code"] == 503 for row in await attempts(connection))
-    assert tried_again == 6
-    assert len(hooks.requests) == 46
+    assert tried_again == 16
+    assert len(hooks.requests) == 36
     await check_invariants(connection)
 
 

@@ -60,7 +60,9 @@ begin
         else 'the one before it failed for good as well' end,
       jsonb_build_object('delivery_id', d.id, 'channel', d.channel, 'status', d.status)
     from chimeway.fallback_chain(explain.id) as c
-    join chimeway.deliveries as d on d.id = c.delivery_id
+    cross join lateral (
+      select d.* from chimeway.deliveries as d where d.id = c.delivery_id offset 0
+    ) as d
     where c.distance > 0
     union all
     select k.claimed_at, 3, k.id, 'claimed',

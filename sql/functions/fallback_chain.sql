@@ -28,7 +28,10 @@ as $$
     union all
     select a.delivery_id, a.distance from after as a
   ) as c
-  join chimeway.deliveries as d on d.id = c.id
+  cross join lateral (
+    -- Looked up one by one: offset 0 keeps the planner from joining the whole table.
+    select d.id, d.channel from chimeway.deliveries as d where d.id = c.id offset 0
+  ) as d
 $$;
 
 comment on function chimeway.fallback_chain(uuid) is

@@ -19,6 +19,7 @@ import anyio
 import structlog
 
 from chimewayd import db, failpoints
+from chimewayd.adapters.evidence import clean
 from chimewayd.attempt_line import attempt_line
 from chimewayd.breakers import Breakers
 from chimewayd.counts import Counts
@@ -210,7 +211,8 @@ async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> None:
     for channel in {report.delivery.channel for report in faults}:
         ours = [report for report in faults if report.delivery.channel == channel]
         for_people = [r for r in ours if isinstance(r.outcome, Misconfigured)]
-        detail = (for_people or ours)[0].outcome.detail
+        # An adapter of somebody else may put anything there, also what a database refuses.
+        detail = clean(str((for_people or ours)[0].outcome.detail or ""))
         if for_people:
             reason = detail or "the channel is misconfigured"
             await db.pause_channel(desk.session, channel, reason, f"daemon {desk.me.name}")

@@ -118,6 +118,21 @@ async def test_fault_of_ours_pauses_the_channel_and_costs_no_attempt(
     await check_invariants(connection)
 
 
+@pytest.mark.parametrize(
+    ("detail", "reason"),
+    [("no\0credentials\ud800", "no credentials"), (WRONG_TYPE, "503"), ("", "misconfigured")],
+)
+async def test_reason_that_no_database_takes_still_pauses_the_channel(
+    dsn: str, connection: Connection, detail: str, reason: str
+) -> None:
+    await insert(connection)
+
+    await record_all(dsn, Misconfigured(detail=detail))
+
+    said = await connection.fetchval("select pause_reason from chimeway.channels")
+    assert reason in said
+
+
 async def test_locked_delivery_keeps_no_other_from_being_recorded(
     dsn: str, connection: Connection, hooks: Receiver
 ) -> None:

@@ -23,7 +23,7 @@ from chimewayd.models import OpenBreaker, OutcomeKind, Report, kind_of
 from chimewayd.outage import Outage
 from chimewayd.session import Session
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 10.0
 
 log = structlog.get_logger()
 

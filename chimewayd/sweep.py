@@ -20,6 +20,9 @@ from chimewayd.outage import Outage
 from chimewayd.session import Session
 
 SWEEP_SECONDS = 5.0
+SWEEPS_PER_EXPIRY = 3
+"""A claim judges expiry, too: this is for what waits where nobody claims."""
+
 SWEEPS_PER_TIDYING = 6
 """What only keeps the house in order is done every so many sweeps."""
 
@@ -58,12 +61,14 @@ async def sweep(
             if not session.is_pooled:
                 ask = partial(db.end_orphaned_leases, session, me, ORPHANED_AFTER)
                 name.note(holds=await outage.outlast(ask))
-            await outage.outlast(partial(_move_on, session, since, counts))
+            await outage.outlast(partial(_rescue, session, counts))
+            if number % SWEEPS_PER_EXPIRY == 0 or since is EVER:
+                await outage.outlast(partial(_expire, session, since, counts))
+                since = EXPIRY_OVERLAP
             if tidies:
                 await outage.outlast(partial(_tidy, session, unserved))
         except Exception:  # a sweep that fails must not end the daemon
             log.exception(Event.SWEEP_FAILED)
-        since = EXPIRY_OVERLAP
         await anyio.sleep(SWEEP_SECONDS if name.is_settled else NAME_RETRY_SECONDS)
 
 
@@ -90,10 +95,13 @@ class Name:
             )
 
 
-async def _move_on(session: Session, since: timedelta, counts: Counts) -> None:
+async def _rescue(session: Session, counts: Counts) -> None:
     while lost := await db.rescue(session, LIMIT):
         counts.rescued += len(lost)
         _say_lost(lost)
+
+
+async def _expire(session: Session, since: timedelta, counts: Counts) -> None:
     while ended := await db.expire(session, since, LIMIT):
         counts.ended.update((delivery.channel, "expired") for delivery in ended)
         log.info(

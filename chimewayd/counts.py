@@ -88,6 +88,8 @@ class Counts:
 
     attempts: Counter[tuple[str, type[Outcome]]] = field(default_factory=Counter)
     """By channel and outcome."""
+    deferred: Counter[str] = field(default_factory=Counter)
+    """Deliveries that went back because their host had all its calls under way, by channel."""
     late: Counter[str] = field(default_factory=Counter)
     """Outcomes that came after their lease was lost, by channel."""
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -146,7 +146,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
             beside = replace(desk, session=sessions.records_beside)
             pipeline.start_soon(record, desk, calls.reports)
             pipeline.start_soon(record_beside, beside, calls.reports)
-            pipeline.start_soon(release, sessions.records, me, calls.unsent, *ends, state.bell)
+            pipeline.start_soon(release, desk, calls.unsent)
             pipeline.start_soon(_run, run_end, state, pipeline.cancel_scope)
             async with anyio.create_task_group() as intake:
                 intake.start_soon(_listen, state)

@@ -87,6 +87,15 @@ METRICS: Final[tuple[Metric, ...]] = (
         lambda state, _: from_zero(state, ENDINGS, state.counts.ended),
     ),
     Total(
+        "chimewayd_deferred_total",
+        ("channel",),
+        "Deliveries that went back to the queue, no attempt used: their host had all its calls.",
+        lambda state, _: [
+            ((lane.channel,), state.counts.deferred[lane.channel])
+            for lane in state.calls.slots.lanes
+        ],
+    ),
+    Total(
         "chimewayd_late_outcomes_total",
         ("channel",),
         "Outcomes that came after their lease was lost: history, and no change of state.",

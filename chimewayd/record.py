@@ -154,37 +154,29 @@ def _paired(
     return settled, list(by_call.values())
 
 
-async def release(
-    session: Session,
-    me: db.Identity,
-    unsent: Outbox[Unsent],
-    slots: Slots,
-    leases: Leases,
-    outage: Outage,
-    bell: Bell,
-) -> None:
+async def release(desk: Desk, unsent: Outbox[Unsent]) -> None:
     """Give back what was not sent, until `unsent` closes."""
     while batch := await unsent.take(BATCH_LIMIT):
         if failpoints.armed:
             await failpoints.reach(failpoints.Point.BEFORE_RELEASE)
         for reason in {unsent.reason for unsent in batch}:
             alike = [unsent for unsent in batch if unsent.reason == reason]
-            await outage.outlast(partial(_release, session, me, alike, reason))
+            await desk.outage.outlast(partial(_release, desk, alike, reason))
         if failpoints.armed:
             await failpoints.reach(failpoints.Point.AFTER_RELEASE)
         deliveries = [unsent.delivery for unsent in batch]
-        leases.leave(deliveries)
-        slots.free(deliveries)
-        if any(unsent.wait is not None for unsent in batch):
+        desk.leases.leave(deliveries)
+        desk.slots.free(deliveries)
+        deferred = [unsent.delivery.channel for unsent in batch if unsent.wait is not None]
+        desk.counts.deferred.update(deferred)
+        if deferred:
             # Whoever sleeps until the next due time must hear of a nearer one.
-            bell.ring()
+            desk.bell.ring()
 
 
-async def _release(
-    session: Session, me: db.Identity, unsent: Sequence[Unsent], reason: str
-) -> None:
+async def _release(desk: Desk, unsent: Sequence[Unsent], reason: str) -> None:
     deliveries, waits = [u.delivery for u in unsent], [u.wait for u in unsent]
-    await db.release_unsent(session, me, deliveries, reason, waits)
+    await db.release_unsent(desk.session, desk.me, deliveries, reason, waits)
     is_deferral = any(wait is not None for wait in waits)
     event = Event.DELIVERY_DEFERRED if is_deferral else Event.DELIVERY_RELEASED
     log.info(event, deliveries=len(deliveries), reason=reason)

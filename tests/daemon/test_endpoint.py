@@ -97,6 +97,22 @@ async def test_daemon_without_its_database_is_alive_and_not_ready(
     assert value(figures, "chimewayd_queue_deliveries", channel="sink", state="due") is None
 
 
+async def test_metrics_count_what_a_busy_host_sent_back(
+    dsn: str, connection: Connection, gate: Gate
+) -> None:
+    channel = WEBHOOK | {"concurrency": 4, "host_concurrency": 1}
+    async with running(dsn, {"hooks": channel}, http_listen=ANY_PORT) as daemon:
+        address = await address_of(daemon)
+        for _ in range(8):
+            await insert(connection, channel="hooks", recipient=gate.url)
+        await daemon.said("delivery_deferred")
+
+        figures = await scrape(address)
+
+    assert (value(figures, "chimewayd_deferred_total", channel="hooks") or 0) > 0
+    assert value(figures, "chimewayd_attempts_total", channel="hooks", outcome="succeeded") == 0
+
+
 async def test_metrics_count_what_was_delivered(
     dsn: str,
     connection: Connection,

@@ -30,7 +30,7 @@ async def inline_css(html: str) -> str:
 def inlined(html: str) -> str:
     """Do the work of `inline_css`, here and now."""
     # Imported here: it belongs to an extra.
-    import css_inline  # noqa: PLC0415
+    import css_inline  # noqa: PLC0415 - an extra
 
     inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
     try:

@@ -9,23 +9,45 @@ set jit = off
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
-  with recursive waiting as (
-    (select j.channel from chimeway.jobs as j order by j.channel limit 1)
+  with recursive served as materialized (
+    select distinct s.channel
+    from chimeway.daemons as m
+    cross join lateral unnest(m.channels) as s (channel)
+    where m.heartbeat_at > chimeway.clock() - interval '30 seconds'
+  ),
+  -- Only what lies between the served channels is looked at: their own queues may be full of dead
+  -- rows that a held snapshot keeps.
+  gaps as materialized (
+    select s.channel as above, lead(s.channel) over (order by s.channel) as below from served as s
     union all
-    select further.channel
-    from waiting as w
+    select '', (select min(s.channel) from served as s)
+  ),
+  found as (
+    select g.below, first.channel
+    from gaps as g
     cross join lateral (
-      select j.channel from chimeway.jobs as j
-      where j.channel > w.channel
-      order by j.channel limit 1
+      (select j.channel from chimeway.jobs as j
+        where j.channel > g.above and j.channel < g.below
+        order by j.channel limit 1)
+      union all
+      (select j.channel from chimeway.jobs as j
+        where j.channel > g.above and g.below is null
+        order by j.channel limit 1)
+    ) as first
+    union all
+    select f.below, further.channel
+    from found as f
+    cross join lateral (
+      (select j.channel from chimeway.jobs as j
+        where j.channel > f.channel and j.channel < f.below
+        order by j.channel limit 1)
+      union all
+      (select j.channel from chimeway.jobs as j
+        where j.channel > f.channel and f.below is null
+        order by j.channel limit 1)
     ) as further
   )
-  select w.channel from waiting as w
-  where not exists (
-    select from chimeway.daemons as m
-    where w.channel = any (m.channels)
-      and m.heartbeat_at > chimeway.clock() - interval '30 seconds')
-  order by w.channel
+  select f.channel from found as f order by f.channel
 $$;
 
 comment on function chimeway.unserved_channels() is

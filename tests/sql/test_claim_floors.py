@@ -31,14 +31,18 @@ async def entries_read(connection: Connection) -> int:
     return read
 
 
-async def test_claim_does_not_walk_over_what_a_held_snapshot_keeps(
-    connection: Connection, other: Connection
-) -> None:
+async def fill(connection: Connection, rows: int) -> None:
     await connection.execute(
         "insert into chimeway.deliveries (channel, recipient, payload) "
         "select 'email', 'ada', '{}' from generate_series(1, $1::integer)",
-        BATCH * BATCHES,
+        rows,
     )
+
+
+async def test_claim_does_not_walk_over_what_a_held_snapshot_keeps(
+    connection: Connection, other: Connection
+) -> None:
+    await fill(connection, BATCH * BATCHES)
     read = []
 
     async with other.transaction(isolation="repeatable_read"):
@@ -51,6 +55,31 @@ async def test_claim_does_not_walk_over_what_a_held_snapshot_keeps(
 
     # One of them may have been a full look.
     assert sorted(read)[-2] <= 3 * BATCH
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["select * from chimeway.next_due('{email}', true)", "select chimeway.unserved_channels()"],
+)
+async def test_idle_daemon_does_not_walk_over_what_a_held_snapshot_keeps(
+    connection: Connection, other: Connection, question: str
+) -> None:
+    await connection.execute("select chimeway.register_daemon('d1', '0.1', '{email}')")
+    # On either side of it something waits.
+    for name in ("a", "sms"):
+        await insert(connection, channel=name)
+    await fill(connection, BATCH)
+
+    async with other.transaction(isolation="repeatable_read"):
+        await other.fetchval("select count(*) from chimeway.jobs")
+        claimed = await claim(connection, slots=BATCH)
+        await record_all(connection, [(delivery, "succeeded") for delivery in claimed])
+        before = await entries_read(connection)
+        await connection.fetch(question)
+        read = await entries_read(connection) - before
+
+    assert len(claimed) == BATCH
+    assert read <= BATCH / 10
 
 
 async def test_late_commit_is_found_by_a_full_look(

@@ -30,6 +30,7 @@ BUILT_IN: Mapping[str, str] = {
     "apprise": "chimewayd.adapters.apprise:AppriseAdapter",
     "discord": "chimewayd.adapters.discord:DiscordAdapter",
     "exec": "chimewayd.adapters.exec:ExecAdapter",
+    "fcm": "chimewayd.adapters.fcm:FcmAdapter",
     "log": "chimewayd.adapters.log:LogAdapter",
     "sink": "chimewayd.adapters.sink:SinkAdapter",
     "slack": "chimewayd.adapters.slack:SlackAdapter",

@@ -16,7 +16,7 @@ from yarl import URL
 from chimewayd.adapters.address_guard import DestinationDenied, check_text
 from chimewayd.adapters.base import Reach
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, READ_LIMIT_BYTES, clean
-from chimewayd.adapters.http_session import TrackedRequest, open_session
+from chimewayd.adapters.http_session import TrackedRequest, open_session, time_limits
 from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.models import (
     Misconfigured,
@@ -96,17 +96,19 @@ class HttpAdapter:
         headers: Mapping[str, str],
         *,
         is_ours: bool = False,
+        within: timedelta | None = None,
     ) -> Answer | Outcome:
         """Make one request and return its answer, or how it ended without one.
 
         `is_ours`: the address is the channel's own and not a recipient's, so that what is wrong
-        with it is wrong for every delivery.
+        with it is wrong for every delivery. `within`: less than the channel's timeout, because
+        something went before.
         """
         exchange = _Exchange()
         try:
             if self._http_settings.proxy is not None:
                 check_text(url.raw_host or "", self._http_settings.allow_networks)
-            return await self._request(method, url, body, headers, exchange)
+            return await self._request(method, url, body, headers, exchange, within)
         except TimeoutError:
             if exchange.request_sent:
                 return TimedOut(detail=f"{_host(url)}: no answer in time")
@@ -132,14 +134,24 @@ class HttpAdapter:
         ]
 
     async def _request(
-        self, method: str, url: URL, body: bytes, headers: Mapping[str, str], exchange: _Exchange
+        self,
+        method: str,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        exchange: _Exchange,
+        within: timedelta | None,
     ) -> Answer:
+        timeout = self._session.timeout
+        if within is not None:
+            timeout = time_limits(self._http_settings, within)
         response = await self._session.request(
             method,
             url,
             data=body,
             headers=headers,
             allow_redirects=False,
+            timeout=timeout,
             middlewares=(exchange,),
         )
         try:

@@ -54,18 +54,24 @@ def open_session(settings: HttpSettings, timeout: timedelta) -> aiohttp.ClientSe
             ssl=settings.tls(),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(
-            total=timeout.total_seconds(),
-            connect=settings.connect_timeout.total_seconds(),
-            sock_read=_seconds(settings.first_byte_timeout),
-            # Otherwise it rounds deadlines above five seconds up to the next full second.
-            ceil_threshold=float("inf"),
-        ),
+        timeout=time_limits(settings, timeout),
         proxy=proxy,
         trust_env=False,
         # A bomb of a few kilobytes must not become gigabytes of excerpt.
         auto_decompress=False,
         request_class=TrackedRequest,
+    )
+
+
+def time_limits(settings: HttpSettings, timeout: timedelta) -> aiohttp.ClientTimeout:
+    """Return how long each part of a request may take, and the whole of it."""
+    return aiohttp.ClientTimeout(
+        # Zero would be no deadline at all.
+        total=max(timeout.total_seconds(), 0.001),
+        connect=settings.connect_timeout.total_seconds(),
+        sock_read=_seconds(settings.first_byte_timeout),
+        # Otherwise it rounds deadlines above five seconds up to the next full second.
+        ceil_threshold=float("inf"),
     )
 
 

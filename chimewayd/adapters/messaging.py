@@ -48,6 +48,8 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     is_recipient: bool = False
     """Whether the address is the recipient itself, and with it the key and whoever answers."""
+    secrets: tuple[str, ...] = ()
+    """What no outcome may hold, beside the secrets of the channel and of the address."""
 
 
 class Said(NamedTuple):
@@ -84,10 +86,20 @@ class MessagingAdapter(HttpAdapter, ABC):
         """Read an answer; `document` is its JSON, its text, or None."""
 
     async def deliver(self, delivery: Delivery) -> Outcome:
+        request = self.written(delivery)
+        return request if isinstance(request, Outcome) else await self.send(delivery, request)
+
+    def written(self, delivery: Delivery) -> Request | Outcome:
+        """Write the message, or say why it cannot be sent."""
         try:
-            request = self.request(delivery, _message(delivery.payload_json))
+            return self.request(delivery, _message(delivery.payload_json))
         except ValueError as error:
             return Permanent(detail=str(error))
+
+    async def send(
+        self, delivery: Delivery, request: Request, within: timedelta | None = None
+    ) -> Outcome:
+        """Make the one call; `within`: if less than the channel's timeout is left."""
         headers = {
             "Accept-Encoding": "identity",
             "Content-Type": "application/json; charset=utf-8",
@@ -97,14 +109,19 @@ class MessagingAdapter(HttpAdapter, ABC):
             **request.headers,
         }
         answer = await self.call(
-            "POST", request.url, request.body, headers, is_ours=not request.is_recipient
+            "POST",
+            request.url,
+            request.body,
+            headers,
+            is_ours=not request.is_recipient,
+            within=within,
         )
         if isinstance(answer, Outcome):
             return answer
         return self._judge(request, answer)
 
     def _judge(self, request: Request, answer: Answer) -> Outcome:
-        secrets = self._secrets + _secrets_of(request.url)
+        secrets = self._secrets + _secrets_of(request.url) + secret_words(request.secrets)
         said = self.read(_document(answer.body))
         meaning = self._meaning(answer.status, said)
         if meaning is Meaning.MISCONFIGURED and request.is_recipient:

@@ -138,9 +138,11 @@ class _CountingServer(web.Server):
 
 
 @asynccontextmanager
-async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Run a receiver on a free loopback port for as long as the context is open."""
-    hooks = Receiver()
+async def receiver(
+    tls: ssl.SSLContext | None = None, hooks: Receiver | None = None
+) -> AsyncIterator[Receiver]:
+    """Run a receiver, or `hooks`, on a free loopback port for as long as the context is open."""
+    hooks = hooks or Receiver()
     runner = web.ServerRunner(_CountingServer(hooks), shutdown_timeout=0.1)
     await runner.setup()
     try:

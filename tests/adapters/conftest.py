@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from asyncpg.pgproto.pgproto import UUID
+from google_stand_in import TokenEndpoint, token_endpoint
 from lifeline import Lifeline, open_lifeline
 
 from chimewayd.models import Delivery
+from chimewayd.testing.receiver import Receiver, receiver
 
 
 @pytest.fixture
@@ -50,3 +52,21 @@ async def lifeline(tmp_path: Path) -> AsyncIterator[Lifeline]:
     """A lifeline for the scripts of one test."""
     async with open_lifeline(tmp_path / "lifeline") as line:
         yield line
+
+
+@pytest.fixture
+async def tokens() -> AsyncIterator[TokenEndpoint]:
+    async with token_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[Receiver]:
+    async with receiver() as api:
+        yield api
+
+
+@pytest.fixture
+def push(delivery: Delivery) -> Delivery:
+    """A delivery to a phone."""
+    return delivery._replace(recipient="app-1:t0k", payload_json='{"text": "Hello"}')

@@ -206,8 +206,10 @@ def stop_with_parent(lifeline: int, patience_seconds: float) -> None:
     """
 
     def watch() -> None:
-        while os.read(lifeline, 1):
-            pass
+        # A parent that dies with something unread leaves a reset, and no end of file.
+        with suppress(ConnectionResetError):
+            while os.read(lifeline, 1):
+                pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(patience_seconds)
         os.kill(os.getpid(), signal.SIGKILL)

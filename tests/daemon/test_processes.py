@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -239,25 +238,6 @@ async def test_command_that_cannot_be_started_is_tried_again(
 
     assert exit_code == 78
     assert told[0] == f"cannot start {program}: No such file or directory"
-
-
-async def test_process_whose_loop_stands_still_is_killed_once_its_parent_is_gone() -> None:
-    deaf = (
-        "import signal, sys, time; from chimewayd.processes import stop_with_parent;"
-        "signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True));"
-        "stop_with_parent(0, 0.1)\n"
-        "while True: time.sleep(1000)"
-    )
-
-    with anyio.fail_after(WAIT_SECONDS):
-        async with await anyio.open_process([sys.executable, "-c", deaf], stderr=None) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            await process.stdin.aclose()
-            said = b"".join([chunk async for chunk in process.stdout])
-
-    assert said == b"asked\n"
-    assert process.returncode == -SIGKILL
 
 
 def test_wait_before_restart_doubles_up_to_a_cap() -> None:

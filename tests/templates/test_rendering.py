@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chimewayd.models import Misconfigured, Outcome, Permanent
+from chimewayd.templates import renderer as rendering
 from chimewayd.templates.renderer import Payload, Renderer
 
 pytestmark = pytest.mark.anyio
@@ -17,14 +18,23 @@ Write = Callable[..., None]
 NASTY = '"}, <b>&\n\\ {{ 7 * 7 }} {% raw %} \u2028 ☃'
 
 
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the answer however crowded the machine: a second of CPU may take ten there."""
+    monkeypatch.setattr(rendering, "ANSWER_SECONDS", PATIENCE_SECONDS)
+
+
 async def rendered(renderer: Renderer, template: str, **data: object) -> Any:
-    payload = await renderer.render(template, data)
+    payload = await renderer.render(template, data, PATIENCE_SECONDS)
     assert isinstance(payload, Payload), payload
     return payload.value
 
 
 async def broken(renderer: Renderer, template: str, **data: object) -> str:
-    outcome = await renderer.render(template, data)
+    outcome = await renderer.render(template, data, PATIENCE_SECONDS)
     assert isinstance(outcome, Permanent), outcome
     assert outcome.detail is not None
     return outcome.detail

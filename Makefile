@@ -16,7 +16,7 @@ demo: .venv/installed-demo ## five deliveries go out before your eyes; KEEP=1 st
 	@$(BIN)/chimewayd demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: .venv/installed-check ## every test against a real Postgres; ARGS="-k name" chooses some
-	$(BIN)/python -m pytest -q -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not long" $(or $(ARGS),-n auto --dist worksteal)
 
 test-long: .venv/installed-check ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m long $(ARGS)

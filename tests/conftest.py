@@ -13,6 +13,9 @@ import pytest
 from chimewayd import migrate
 
 CLOCK = Path(__file__).parent / "sql" / "clock.sql"
+MOST_WORKERS = 8
+"""Each has a server, a template and a hundred processes at times."""
+
 SOURCE = pytest.StashKey[databases.Source]()
 
 
@@ -23,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
         databases.wanted_version(os.environ)
     except databases.ChoiceError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, for -n auto
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores: tests wait most of the time."""
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

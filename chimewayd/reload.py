@@ -16,7 +16,7 @@ from functools import partial
 import anyio
 import structlog
 
-from chimewayd import db
+from chimewayd import adapters, db
 from chimewayd import log as logging
 from chimewayd.config import Settings, calls_longer_than_lease
 from chimewayd.config_channel import ChannelConfig
@@ -51,7 +51,7 @@ class Change:
     changed: list[str]
     """Channels that are served before and after, otherwise."""
     reopened: list[str]
-    """Those of the changed ones that need a new adapter."""
+    """Channels that need a new adapter: its settings are others, or what stands in their files."""
     applied: list[str]
     needs_restart: list[str]
     """Settings that are different now and read at the start alone."""
@@ -69,13 +69,13 @@ def plan(old: Settings, new: Settings) -> Change:
     if errors := list(calls_longer_than_lease(settings, {})):
         raise ConfigErrors(errors)
     before, after = old.channels, settings.channels
-    changed = [name for name in after if name in before and after[name] != before[name]]
+    kept = [name for name in sorted(after) if name in before]
     return Change(
         settings=settings,
         added=sorted(after.keys() - before.keys()),
         removed=sorted(before.keys() - after.keys()),
-        changed=sorted(changed),
-        reopened=[name for name in sorted(changed) if _is_reopened(before[name], after[name])],
+        changed=[name for name in kept if after[name] != before[name]],
+        reopened=[name for name in kept if _is_reopened(before[name], after[name])],
         applied=[name for name in applied if name != "channels"],
         needs_restart=[name for name in differ if name not in RELOADABLE],
     )
@@ -166,9 +166,14 @@ def _have_ended(calls: Calls, deliveries: list[Delivery]) -> bool:
 
 
 def _is_reopened(before: ChannelConfig, after: ChannelConfig) -> bool:
-    """Tell whether what `make_adapter` looks at is different."""
+    """Tell whether what `make_adapter` looks at is different, or may be.
+
+    A file of the same name may hold a renewed certificate. Whether it does is not looked at: to
+    open an adapter in vain costs a few connections, once a reload.
+    """
     looked_at = ("adapter", "settings", "timeout", "templates", "recipient_override")
-    return any(getattr(before, name) != getattr(after, name) for name in looked_at)
+    is_different = any(getattr(before, name) != getattr(after, name) for name in looked_at)
+    return is_different or adapters.reads_files(after.adapter, after.settings)
 
 
 def _say(change: Change) -> None:
@@ -177,6 +182,7 @@ def _say(change: Change) -> None:
         added=change.added,
         removed=change.removed,
         changed=change.changed,
+        reopened=change.reopened,
         settings=change.applied,
     )
     if change.needs_restart:

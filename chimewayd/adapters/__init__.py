@@ -10,10 +10,12 @@ import difflib
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeGuard
+from pathlib import Path
+from typing import TypeGuard, get_args
 
 import structlog
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from chimewayd.adapters.base import Adapter, AdapterSettings
@@ -82,6 +84,23 @@ def make(channel: str, kind: str, settings: Mapping[str, object], timeout: timed
     for setting, danger in checked.dangers():
         _logger.warning(Event.CHANNEL_UNSAFE, channel=channel, setting=setting, danger=danger)
     return adapter(checked, timeout)
+
+
+def reads_files(kind: str, settings: Mapping[str, object]) -> bool:
+    """Tell whether settings name a file that the adapter reads when it is made.
+
+    Raises:
+        ConfigError: nobody provides the kind.
+    """
+    fields = load(kind).Settings.model_fields
+    return any(
+        settings.get(field.alias or name) is not None and _is_path(field)
+        for name, field in fields.items()
+    )
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return Path in (field.annotation, *get_args(field.annotation))
 
 
 def _is_adapter(found: object) -> TypeGuard[type[Adapter]]:

@@ -46,6 +46,17 @@ def test_adapter_is_opened_anew_only_for_what_it_sees(
     assert change.reopened == (["hooks"] if is_reopened else [])
 
 
+def test_adapter_whose_settings_name_a_file_is_opened_anew_for_what_may_stand_in_it() -> None:
+    channels = {
+        "hooks": {"adapter": "webhook", "settings": {"ca_file": "/etc/ssl/ours.pem"}},
+        "others": {"adapter": "webhook", "settings": {"method": "PUT"}},
+    }
+
+    change = plan(settings(channels), settings(channels))
+
+    assert (change.changed, change.reopened) == ([], ["hooks"])
+
+
 def test_setting_that_is_read_at_the_start_alone_stays_and_is_named() -> None:
     old = settings({}, name="one", concurrency=10)
     new = settings({}, name="two", concurrency=20)

@@ -163,7 +163,7 @@ async def test_no_line_of_a_body_ends_the_mail(delivery: Delivery, text: str) ->
     assert body.get_content().splitlines() == text.splitlines()
 
 
-@pytest.mark.parametrize("end", ["\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n"])
+@pytest.mark.parametrize("end", ["\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n"])
 async def test_no_second_mail_is_smuggled_in(delivery: Delivery, end: str) -> None:
     second = f"{end}MAIL FROM:<evil@example.org>\r\nRCPT TO:<eve@example.org>\r\nDATA\r\n"
 

@@ -120,6 +120,10 @@ async def attacker(dsn: str, connection: engine.Connection) -> AsyncIterator[eng
         yield attacker
 
 
+REPORT = (
+    "'d', array[$id]::uuid[], '{1}', '{temporary}', '{0}', '{0}', "
+    "'{why}', '{503}', '{no}', '{null}', '{1 s}'"
+)
 CALLS = (
     "select pg_catalog.count(*) from chimeway.stats()",
     "select pg_catalog.count(*) from chimeway.explain($id)",
@@ -140,7 +144,43 @@ CALLS = (
     "select pg_catalog.count(*) from chimeway.unserved_channels()",
     "select chimeway.forget_daemons(7, '1 min')",
     "select * from chimeway.suppress($id, 'why', 'me')",
+    "select * from chimeway.replay($id, 'me', true)",
+    "select * from chimeway.cancel($id, 'why', 'me')",
+    (
+        "select pg_catalog.count(*) from chimeway.list_deliveries(null, 10, 'email', 'cancelled', "
+        "'why', '-infinity', 'ada', null)"
+    ),
+    "select pg_catalog.count(*) from chimeway.recent_attempts('-infinity', 10, 'email', true)",
+    "select pg_catalog.count(*) from chimeway.group_failures('-infinity', 10, 'email')",
+    "select pg_catalog.count(*) from chimeway.find_stranded(10)",
+    "select chimeway.repair_stranded($id)",
+    "select pg_catalog.count(*) from chimeway.rights()",
+    "select chimeway.clock()",
+    "select pg_catalog.count(*) from chimeway.record($report)",
+    "select pg_catalog.count(*) from chimeway.record_unlocked($report)",
+    "select pg_catalog.count(*) from chimeway.release_unsent('d', '{}', '{}', 'w')",
+    (
+        "select chimeway.configure_channel('email', 'sink', 5, '1 s', 2, '1 h', 0.2, '{1 s}', "
+        "'1 h', '1 d', 'retry', 'sms', 10, '1 s', 10)"
+    ),
+    "select chimeway.configure_retention('email', '1 d', '2 d')",
+    "select pg_catalog.count(*) from chimeway.prune(7, null, 10)",
+    (
+        "select pg_catalog.count(*) from chimeway.open_breaker('email', 'why', 'd', '1 s', '1 h', "
+        "'{1}')"
+    ),
+    "select pg_catalog.count(*) from chimeway.open_breakers('{email}')",
 )
+"""Every function that a role may call; a test says which is missing."""
+
+
+async def test_every_function_that_anybody_may_call_is_tried(connection: engine.Connection) -> None:
+    granted = await connection.fetch(
+        "select object from chimeway.rights() where privilege = 'execute'"
+    )
+
+    tried = "\n".join(CALLS)
+    assert [row[0] for row in granted if f"chimeway.{row[0]}(" not in tried] == []
 
 
 async def test_nothing_of_the_callers_runs_as_the_owner(
@@ -157,7 +197,7 @@ async def test_nothing_of_the_callers_runs_as_the_owner(
         )
     ids = [row[0] for row in await connection.fetch("select id from chimeway.deliveries")]
     for call in CALLS:
-        await attacker.execute(call.replace("$id", f"'{ids[0]}'"))
+        await attacker.execute(call.replace("$report", REPORT).replace("$id", f"'{ids[0]}'"))
 
     assert await connection.fetch("select * from evil.taken") == []
     assert len(ids) == 2

@@ -1,7 +1,6 @@
 """Bad recipients, headers and answers: where nothing is called, and what a bad answer comes to.
 
-Each case keeps its number; 1 to 57 are in test_bad_rows.py, 127 in tests/unit/test_run.py, 84 to
-87 in tests/adapters/test_http_tls.py, 124 to 126 in tests/adapters/test_smtp_faults.py.
+Each case keeps its number; bad_inputs.md lists them all, with what is tried where.
 """
 
 import asyncio
@@ -124,9 +123,8 @@ async def test_address_inside_or_url_that_is_none_is_called_by_nobody(
         outcome = await call(url.replace("{port}", port))
 
         assert heard == []
-    assert not isinstance(outcome, Succeeded), number
-    assert isinstance(outcome, Permanent | Temporary), outcome
-    assert "127.0.0.1" not in (outcome.detail or "") or isinstance(outcome, Permanent)
+    assert isinstance(outcome, Permanent), (number, outcome)
+    assert (outcome.detail or "").startswith(("destination_denied: ", "recipient "))
     assert "pw" not in (outcome.detail or "").split()
 
 
@@ -251,13 +249,13 @@ async def test_endless_answer_ends_within_the_deadline(
         f"a@{'b.' * 130}example",
     ],
 )
-def test_mail_address_that_is_not_exactly_one_is_refused_117_to_121(address: str) -> None:
+def test_mail_address_that_is_not_exactly_one_is_refused_119_to_121(address: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_address(address)
 
 
 @pytest.mark.parametrize("end", ["\r\nBcc: x@y", "\nx", "\rx", "\u2028x", "\x00x", "\x1b[0m"])
-def test_mail_subject_with_a_line_of_its_own_is_refused(end: str) -> None:
+def test_mail_subject_with_a_line_of_its_own_is_refused_117_118(end: str) -> None:
     payload = json.dumps({"text": "Hi", "subject": f"Hi{end}"})
 
     with pytest.raises(ValueError, match=r"\w"):

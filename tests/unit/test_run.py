@@ -27,6 +27,10 @@ def log_lines() -> Iterator[io.BytesIO]:
         yield started()
 
 
+class Unheard(BaseException):
+    """What no adapter should raise."""
+
+
 def raising(error: BaseException) -> Deed:
     async def deed(_: Delivery) -> Outcome:
         raise error
@@ -88,6 +92,11 @@ async def test_outcome_is_reported_with_its_delivery_and_times() -> None:
         pytest.param(
             raising(asyncio.CancelledError()), "raised CancelledError", id="raises cancelled"
         ),
+        pytest.param(raising(GeneratorExit()), "raised GeneratorExit", id="generator exit"),
+        pytest.param(raising(Unheard()), "raised Unheard", id="a BaseException of its own"),
+        pytest.param(raising(StopIteration()), "raised RuntimeError", id="stop iteration"),
+        pytest.param(raising(MemoryError()), "raised MemoryError", id="memory"),
+        pytest.param(raising(RecursionError()), "raised RecursionError", id="recursion"),
         pytest.param(cancel_itself, "raised CancelledError", id="cancels itself"),
         pytest.param(leave_a_cancellation_behind, "raised ValueError", id="turns it into an error"),
     ],

@@ -14,7 +14,7 @@ import asyncpg
 PROTECTIONS = {
     "synchronous_commit": "on",
     "lock_timeout": "1s",
-    "statement_timeout": "10s",
+    "statement_timeout": "7s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
     # The look after arming the bell must see what was committed before it.

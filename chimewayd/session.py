@@ -33,8 +33,8 @@ JOB_CHANNEL = "chimeway_jobs"
 PROBE_CHANNEL = "chimeway_probe"
 """On which daemons hear whether they would hear."""
 
-CALL_TIMEOUT = 10.0
-"""Seconds that one statement of the daemon may take."""
+CALL_TIMEOUT = 7.0
+"""Seconds that one statement of the daemon may take: as long as its socket may be silent."""
 
 BULK_TIMEOUT = 600.0
 """Seconds that one statement over many deliveries may take: an operator waits for it."""

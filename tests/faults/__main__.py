@@ -11,7 +11,8 @@ import click
 from faults import report
 from faults.cases import CASES
 from faults.cluster import Mould, casting
-from faults.round import Case, Frame, Result, perform
+from faults.perform import perform
+from faults.round import Case, Frame, Result
 
 
 @click.command(help=__doc__)
@@ -22,6 +23,7 @@ from faults.round import Case, Frame, Result, perform
 @click.option(
     "--at-once", type=click.IntRange(min=1), default=6, show_default=True, help="Rounds at a time."
 )
+@click.option("--keep", is_flag=True, help="Put these cases into the kept table.")
 @click.option("--logs", type=click.Path(path_type=Path), help="Where broken rounds leave theirs.")
 def main(
     names: Sequence[str],
@@ -31,6 +33,7 @@ def main(
     logs: Path | None,
     *,
     is_long: bool,
+    keep: bool,
 ) -> None:
     """Parse the command line and run."""
     # A signal must not leave servers behind: it goes up like any other error.
@@ -46,7 +49,7 @@ def main(
     frame = Frame(seed, logs, is_long)
     results = anyio.run(_run, wanted, rounds_of, at_once, frame)
     # A look at some cases must not replace what was found with all of them.
-    report.write(wanted, results, seed, "partial" if names or rounds else "latest")
+    report.write(results, "latest" if keep or not (names or rounds) else "partial")
     click.echo(report.table(wanted, results))
     sys.exit(any(result.problems for result in results))
 

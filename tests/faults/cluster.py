@@ -4,6 +4,7 @@ A mould is cast once: a migrated cluster, stopped. Each cluster is a copy of it,
 a third of a second after it was asked for and shares nothing with any other.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -121,6 +122,8 @@ class Cluster:
         self.directory = directory
         self.data = data or directory / "data"
         self.log = directory / "log"
+        self.environment: dict[str, str] = dict(os.environ)
+        """Of the server's process, from its next start on."""
         self._settings = SETTINGS | dict(settings or {})
         self._child: Child | None = None
         self._is_small = False
@@ -154,7 +157,7 @@ class Cluster:
         # After a kill a new server is refused until the last child of the old one has gone.
         if self._child is None or self._child.has_ended:
             account = self.mould.account
-            self._child = Child(self._argv(), self.log, account=account, last_signal=SIGQUIT)
+            self._child = Child(self._argv(), self.log, self.environment, account, SIGQUIT)
 
     async def until_it_answers(
         self, database: str = DATABASE, before_each_look: Callable[[], None] = lambda: None
@@ -253,9 +256,9 @@ class Cluster:
 
 
 @asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Connection]:
+async def connected(dsn: str, call_seconds: float = 30.0) -> AsyncIterator[Connection]:
     """Connect for as long as the block."""
-    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=30)
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=call_seconds)
     try:
         yield connection
     finally:

@@ -37,7 +37,7 @@ class Daemon:
             "log_format": "json",
             "channels": json.dumps(channels),
         } | dict(settings)
-        self._environment = (
+        self.environment = (
             clean_environment()
             | {f"CHIMEWAYD_{key.upper()}": f"{value}" for key, value in ours.items()}
             | dict(environment)
@@ -52,7 +52,7 @@ class Daemon:
             RuntimeError: it ended.
         """
         begin = self.log.stat().st_size if self.log.exists() else 0
-        self._child = Child([COMMAND, "run"], self.log, self._environment)
+        self._child = Child([COMMAND, "run"], self.log, self.environment)
         if wait:
             await self.says("daemon_ready", begin)
 

@@ -7,11 +7,12 @@ import pytest
 
 from faults.cases import CASES
 from faults.cluster import casting
-from faults.round import Frame, Result, perform
+from faults.perform import perform
+from faults.round import Frame, Result
 
 pytestmark = pytest.mark.anyio
 
-SHORT = ("kill-once", "stop-cont", "terminate", "server-crash")
+SHORT = ("kill-once", "stop-cont", "terminate", "server-crash", "versions")
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from uuid import UUID
 import engine
 import pytest
 from faults.cases import CASES
+from faults.targets import TARGETS
 
 from chimewayd import adapters, config
 from chimewayd.cli import chimewayd
@@ -220,9 +221,25 @@ def test_promises_are_proved_by_tests_that_exist() -> None:
 
 def test_failures_are_shown_by_tests_and_cases_that_exist() -> None:
     heading = "Failures, and what shows that they are survived"
-    shown = set(column(section(FAULTS, heading), 3)) - {"chimeway.notify = off"}
+    shown = set(column(section(FAULTS, heading), 4)) - {"ChimewaydNotifyQueueFills"}
     tests = {name for name in shown if "::" in name}
 
     assert tests
     assert missing_tests(tests) == []
     assert shown - tests - set(CASES) == set()
+
+
+def test_every_number_of_the_catalogue_of_failures_has_its_line() -> None:
+    heading = "Failures, and what shows that they are survived"
+    lines = [line for line in section(FAULTS, heading).splitlines() if line.startswith("|")]
+    numbers = [int(one) for line in lines for one in re.findall(r"\d+", line.split("|")[1])]
+
+    assert sorted(numbers) == list(range(1, 49))
+
+
+def test_targets_are_shown_by_cases_and_files_that_exist() -> None:
+    unknown = {name for target in TARGETS for name in target.cases} - set(CASES)
+
+    assert unknown == set()
+    assert [target.number for target in TARGETS] == list(range(1, 28))
+    assert [target.where for target in TARGETS if not (ROOT / target.where).exists()] == []

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from faults.cases import (
+    calm,
     clocks,
     disk,
     failpoints,
@@ -14,6 +15,7 @@ from faults.cases import (
     providers,
     servers,
     sessions,
+    soak,
     stalls,
     stops,
     versions,
@@ -23,6 +25,7 @@ from faults.round import Case
 CASES: Mapping[str, Case] = {
     case.name: case
     for module in (
+        calm,
         kills,
         stalls,
         stops,
@@ -36,6 +39,7 @@ CASES: Mapping[str, Case] = {
         providers,
         clocks,
         versions,
+        soak,
         failpoints,
     )
     for case in module.CASES

@@ -23,7 +23,7 @@ from faults.load import Stream
 from faults.processes import LOOK_SECONDS
 from faults.round import CHANNELS, RETRY, Case, Channels, Round
 
-LEASE = "6s"
+LEASE = "8s"
 GRACE_SECONDS = 1
 REACHED_SECONDS = 20.0
 STOP_SECONDS = 12.0

@@ -10,7 +10,7 @@ from faults.load import Stream, fill
 from faults.round import CHANNELS, HOOKS, OPEN, Case, Round
 
 KILLS, KILLS_LONG = 6, 60
-MILLION = 1_000_000
+MILLION, MANY = 1_000_000, 20_000
 MILLION_CONCURRENCY = 200
 WIDE_HOOKS = {**HOOKS, "concurrency": MILLION_CONCURRENCY, "timeout": "3s"}
 BACKLOG = 4000
@@ -26,7 +26,7 @@ select max(extract(epoch from a.started_at) - $1)::float8
 from chimeway.delivery_attempts as a
 where a.attempt_number = 1
 """
-SHORT_LEASE = "6s"
+SHORT_LEASE = "8s"
 MILLION_LEASE = "10s"
 
 
@@ -135,8 +135,10 @@ async def kill_until_all_of_a_million_ended(round_: Round) -> None:
 
 
 async def _fill(round_: Round, file: Path, filled: anyio.Event) -> None:
+    count = MILLION if round_.is_long else MANY
+    round_.facts["deliveries"] = count
     async with connected(round_.cluster.dsn) as connection:
-        await fill(connection, round_.streams[0], MILLION, file)
+        await fill(connection, round_.streams[0], count, file)
     filled.set()
 
 
@@ -187,7 +189,7 @@ CASES = (
     ),
     Case(
         "million",
-        "a million deliveries, kill -9 every few seconds",
+        f"kill -9 every few seconds until {MANY} (long: a million) have ended",
         kill_until_all_of_a_million_ended,
         rounds=1,
         long_rounds=1,
@@ -196,6 +198,5 @@ CASES = (
         recovers_within=20,
         paths=("ok",),
         rate=50,
-        only_long=True,
     ),
 )

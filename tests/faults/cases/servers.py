@@ -10,6 +10,7 @@ from faults.proxy import Proxy, Wire, proxied
 from faults.round import Case, Round
 
 AWAY_SECONDS, AWAY_SECONDS_LONG = 20, 60
+SERVER_KILLS = 20
 
 
 async def crash_and_restart(round_: Round) -> None:
@@ -17,6 +18,17 @@ async def crash_and_restart(round_: Round) -> None:
     await round_.daemon()
     for _ in range(2):
         await round_.moment()
+        await round_.cluster.stop(round_.random.choice([SIGQUIT, SIGKILL]))
+        await round_.cluster.start()
+        round_.recovers_from_now()
+    await round_.moment()
+
+
+async def lose_no_acknowledged(round_: Round) -> None:
+    """Kills, while the producers ask not to wait for the disk: the trigger makes them wait."""
+    await round_.daemon()
+    for _ in range(SERVER_KILLS):
+        await round_.moment(0.3, 1.0)
         await round_.cluster.stop(round_.random.choice([SIGQUIT, SIGKILL]))
         await round_.cluster.start()
         round_.recovers_from_now()
@@ -36,7 +48,7 @@ async def away(round_: Round) -> None:
 
 async def away_at_stop(round_: Round) -> None:
     """SIGTERM while the server is away: the daemon ends all the same, within its bounds."""
-    daemon = await round_.daemon(lease="6s")
+    daemon = await round_.daemon(lease="8s")
     await round_.moment()
     await round_.cluster.stop(SIGINT)
     await round_.moment(0.1, 2)
@@ -94,16 +106,28 @@ CASES = (
         "server-crash",
         "Postgres stopped at once or killed, twice, and restarted",
         crash_and_restart,
+        starts_within=2,
+    ),
+    Case(
+        "durability",
+        f"{SERVER_KILLS} kills of the server, producers with synchronous_commit off",
+        lose_no_acknowledged,
+        rounds=1,
+        long_rounds=3,
+        deadline_seconds=200,
+        starts_within=2,
+        producers={"synchronous_commit": "off"},
     ),
     Case(
         "server-away",
         f"Postgres away for {AWAY_SECONDS} s (long: {AWAY_SECONDS_LONG} s)",
         away,
+        starts_within=2,
         deadline_seconds=200,
     ),
     Case(
         "server-away-term",
-        "SIGTERM while Postgres is away, lease 6s",
+        "SIGTERM while Postgres is away, lease 8s",
         away_at_stop,
         recovers_within=15,
     ),
@@ -112,13 +136,14 @@ CASES = (
         "primary killed and its host refusing, standby promoted, two hosts in the DSN",
         fail_over_from_refusal,
         drain_seconds=40,
-        recovers_within=2,
+        starts_within=2,
     ),
     Case(
         "failover-silent",
         "primary killed and its host silent, standby promoted, two hosts in the DSN",
         fail_over_from_silence,
         drain_seconds=40,
-        recovers_within=10,
+        starts_within=10,
+        recovers_within=20,
     ),
 )

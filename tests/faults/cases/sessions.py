@@ -53,7 +53,12 @@ async def _take_all(dsn: str, taken: list[Connection]) -> None:
 
 
 CASES = (
-    Case("terminate", "pg_terminate_backend of each session, and of all", terminate_each),
+    Case(
+        "terminate",
+        "pg_terminate_backend of each session, and of all",
+        terminate_each,
+        starts_within=2,
+    ),
     Case(
         "connections",
         f"max_connections reached for {FULL_SECONDS:g} s",

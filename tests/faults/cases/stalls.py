@@ -4,7 +4,7 @@ from signal import SIGCONT, SIGSTOP
 
 from faults.round import Case, Round
 
-LEASE_SECONDS = 6
+LEASE_SECONDS = 8
 SWEEP_SECONDS = 5
 
 

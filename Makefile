@@ -55,10 +55,15 @@ pages: .venv/installed-check ## write the generated pages anew: the manual, the 
 	$(BIN)/python tests/command_page.py
 	$(BIN)/python -c 'from chimewayd.config_reference import example; print(example(), end="")' > deploy/config.example.toml
 
-constraints: .venv/installed-package ## pin every dependency, with hashes, in deploy/constraints.txt
+constraints: .venv/installed-package ## pin every dependency, with hashes, in deploy/constraints*.txt
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--output-file deploy/constraints.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--extra apprise --extra css --extra ed25519 --extra fcm --extra otel --extra webpush \
+		--constraint deploy/constraints.txt \
+		--output-file deploy/constraints-extras.txt pyproject.toml
 
 deb: ## build a Debian package into dist/
 	deploy/deb/build

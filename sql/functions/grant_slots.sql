@@ -9,23 +9,31 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_rated text[];
   v_retried text[];
+  v_now timestamptz;
 begin
   -- Who counts on the same calls waits until this claim has paid for its own; who is late for the
   -- same probe goes without.
-  perform from chimeway.rates as r
-  where r.channel = any (p_channels) and chimeway.free_calls(r, p_now) > 0
-  order by r.channel
-  for update;
+  v_rated := array(
+    select r.channel from chimeway.rates as r
+    where r.channel = any (p_channels) and chimeway.free_calls(r, p_now) > 0
+    order by r.channel
+    for update);
   v_retried := array(
     select b.channel from chimeway.breakers as b
     where b.channel = any (p_channels) and b.retry_at <= p_now
     order by b.channel
     for update skip locked);
 
+  -- Read anew: others may have paid at a later time than p_now, and for that time more than can be
+  -- owed at p_now.
+  v_now := chimeway.clock();
   -- A statement of its own: it sees what others did before these locks were had.
   return array(
-    select least(w.slots, chimeway.free_calls(r, p_now), case
+    select least(w.slots, case
+        when r.channel = any (v_rated) then chimeway.free_calls(r, v_now)
+        when r.channel is not null then 0 end, case
         when b.channel = any (v_retried) and not chimeway.is_probing(b) then 1
         when b.channel is not null then 0 end)
     from unnest(p_channels, p_slots) with ordinality as w (channel, slots, turn)

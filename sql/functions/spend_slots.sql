@@ -10,6 +10,9 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off
 as $$
+declare
+  -- Not p_now: the calls were counted later (grant_slots).
+  v_now constant timestamptz := chimeway.clock();
 begin
   -- What the policy ended without a call is not among them.
   with claimed as materialized (
@@ -20,14 +23,15 @@ begin
   ),
   paid as (
     update chimeway.rates as r
-    set paid_until = p_now + chimeway.owed_time(r, p_now) + c.calls * r.gap
+    set paid_until = v_now + chimeway.owed_time(r, v_now) + c.calls * r.gap
     from claimed as c
     where r.channel = c.channel
   )
   update chimeway.breakers as b
   set probe_claim_id = p_claim_id, probe_delivery_id = c.delivery_id
   from claimed as c
-  where b.channel = c.channel;
+  -- One that opened during this claim let nothing through: these calls are no probe.
+  where b.channel = c.channel and b.retry_at <= p_now;
 end
 $$;
 

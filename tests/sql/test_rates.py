@@ -123,6 +123,21 @@ async def test_two_daemons_share_one_purse(connection: Connection, other: Connec
     assert (len(first), [len(answer) for answer in answers]) == (2, [1])
 
 
+async def test_claim_that_began_before_others_paid_finds_nothing_free(
+    connection: Connection, other: Connection
+) -> None:
+    await limit(connection, rate_burst=3)
+    await queue(connection, 9)
+
+    async with connection.transaction():
+        await connection.execute("select from chimeway.rates for update")
+        async with blocked(connection, other, lambda: claim(other, daemon_id=2)) as answers:
+            first = await claim(connection)
+            await connection.execute("commit; begin")
+
+    assert (len(first), [len(answer) for answer in answers]) == (3, [0])
+
+
 async def test_retry_is_a_call_like_any_other(connection: Connection) -> None:
     await limit(connection, rate_burst=1, backoff_base=timedelta(milliseconds=1))
     await insert(connection)

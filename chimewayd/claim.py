@@ -164,7 +164,7 @@ async def _claim_once(intake: Intake, session: Session, *, arm: bool, is_beside:
         deliveries = await db.claim(session, intake.me, room, arm=arm)
         if failpoints.armed and deliveries:
             await failpoints.reach(failpoints.Point.AFTER_CLAIM)
-        intake.counts.claimed(len(deliveries), anyio.current_time() - sent_at)
+        intake.counts.claimed(deliveries, anyio.current_time() - sent_at)
         intake.leases.begin(deliveries, sent_at)
         intake.slots.take(deliveries)
         if deliveries:

@@ -8,15 +8,24 @@ as a whole costs a fifth of that.
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from chimewayd.models import Outcome, OutcomeKind, Report, Status, Verdict
+from chimewayd.models import Delivery, Outcome, OutcomeKind, Report, Status, Verdict
 
 CALL_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STATEMENT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+PICKUP_SECONDS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    *(2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
+)
+DELIVERY_SECONDS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0, 86400.0),
+)
+"""Retries may take days."""
 BATCH_SIZES: Final = (0.0, 1.0, 5.0, 25.0, 100.0, 250.0, 500.0)
 
 ASKED_FOR: Final = "asked_for"
@@ -27,6 +36,9 @@ own text, and no name for a time series.
 REASONS: Final = frozenset(
     {"retries_exhausted", "permanent_failure", "bounced", "outcome_unknown", "expired"}
 )
+
+LATE: Final = ("stale", "gone")
+"""Verdicts on an outcome whose lease was lost: history, and no change of state."""
 
 ENDINGS: Final = (Status.SUCCEEDED, *sorted(REASONS), ASKED_FOR)
 OUTCOMES: Final = tuple(kind for kind in OutcomeKind if kind != OutcomeKind.TIMEOUT_AFTER_SEND)
@@ -59,7 +71,11 @@ class Histogram:
         self.sum += value
 
     def add_all(self, values: list[float]) -> None:
-        """Count a batch: one search for each bound and not for each value."""
+        """Count a batch: one search for each bound or for each value, whichever are fewer."""
+        if len(values) <= len(self.bounds):
+            for value in values:
+                self.add(value)
+            return
         values.sort()
         self.sum += sum(values)
         below = 0
@@ -97,6 +113,14 @@ class Counts:
     call_seconds: defaultdict[str, Histogram] = field(
         default_factory=lambda: defaultdict(lambda: Histogram(CALL_SECONDS))
     )
+    pickup_seconds: defaultdict[str, Histogram] = field(
+        default_factory=lambda: defaultdict(lambda: Histogram(PICKUP_SECONDS))
+    )
+    """From due to the claim of the first call, by channel."""
+    delivery_seconds: defaultdict[str, Histogram] = field(
+        default_factory=lambda: defaultdict(lambda: Histogram(DELIVERY_SECONDS))
+    )
+    """From due to a success that is recorded, by channel."""
     claim_seconds: Histogram = field(default_factory=lambda: Histogram(STATEMENT_SECONDS))
     claim_sizes: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZES))
     record_seconds: Histogram = field(default_factory=lambda: Histogram(STATEMENT_SECONDS))
@@ -106,10 +130,17 @@ class Counts:
     leases_lost: int = 0
     listening: Listening = field(default_factory=Listening)
 
-    def claimed(self, size: int, seconds: float) -> None:
+    def claimed(self, deliveries: Sequence[Delivery], seconds: float) -> None:
         """Count a claim that was answered."""
-        self.claim_sizes.add(size)
+        self.claim_sizes.add(len(deliveries))
         self.claim_seconds.add(seconds)
+        waits = defaultdict(list)
+        for one in deliveries:
+            # How late a retry is, only its job knew.
+            if one.attempt_number == one.attempts_before + 1:
+                waits[one.channel].append(one.waited_seconds)
+        for channel, ours in waits.items():
+            self.pickup_seconds[channel].add_all(ours)
 
     def recorded(
         self, reports: Sequence[Report], verdicts: Sequence[Verdict], seconds: float
@@ -124,7 +155,7 @@ class Counts:
         )
         for (channel, outcome, verdict, status, reason), count in alike.items():
             self.attempts[channel, outcome] += count
-            if verdict in ("stale", "gone"):
+            if verdict in LATE:
                 self.late[channel] += count
             elif (how := ending(status, reason)) is not None:
                 self.ended[channel, how] += count
@@ -134,6 +165,24 @@ class Counts:
             if len(channels) > 1:
                 ours = [report for report in reports if report.delivery.channel == channel]
             self.call_seconds[channel].add_all([r.finished - r.started for r in ours])
+
+    def delivered(
+        self,
+        reports: Sequence[Report],
+        verdicts: Sequence[Verdict],
+        claimed_at: Mapping[int, float],
+        now: float,
+    ) -> None:
+        """Count how long those took that succeeded; `claimed_at` is when each claim was made."""
+        succeeded = Status.SUCCEEDED
+        took = defaultdict(list)
+        for (one, *_), verdict in zip(reports, verdicts, strict=True):
+            if verdict.status == succeeded and verdict.verdict not in LATE:
+                # A claim that others took may be gone here and its outcome be recorded before.
+                waited = now - claimed_at.get(one.claim_id, now) + one.waited_seconds
+                took[one.channel].append(waited)
+        for channel, ours in took.items():
+            self.delivery_seconds[channel].add_all(ours)
 
 
 def attempts(counts: Counts) -> Counter[tuple[str, str]]:

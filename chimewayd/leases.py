@@ -24,6 +24,8 @@ class Leases:
         self._lease_seconds = lease_seconds
         self._ends: dict[int, float] = {}
         self._open: dict[int, int] = {}
+        self.claimed_at: dict[int, float] = {}
+        """When each claim was asked for."""
         self._doubted_until = 0.0
         self._heard_at: float | None = None
         """When a heartbeat was last sent that was answered."""
@@ -36,6 +38,7 @@ class Leases:
             claim_id = deliveries[0].claim_id
             self._ends[claim_id] = sent_at + self._lease_seconds
             self._open[claim_id] = len(deliveries)
+            self.claimed_at[claim_id] = sent_at
 
     def extend(self, claim_ids: Iterable[int], sent_at: float) -> None:
         """A heartbeat sent at `sent_at` was answered: these go on from there."""
@@ -49,6 +52,7 @@ class Leases:
         lost = [claim_id for claim_id in claim_ids if self._ends.pop(claim_id, None) is not None]
         for claim_id in lost:
             self._open.pop(claim_id, None)
+            self.claimed_at.pop(claim_id, None)
         return lost
 
     def leave(self, deliveries: Iterable[Delivery]) -> None:
@@ -60,6 +64,7 @@ class Leases:
             else:
                 self._open.pop(claim_id, None)
                 self._ends.pop(claim_id, None)
+                self.claimed_at.pop(claim_id, None)
 
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
         """Whether a call that may take `call_seconds` ends within the lease, and we are heard."""

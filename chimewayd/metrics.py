@@ -109,6 +109,22 @@ METRICS: Final[tuple[Metric, ...]] = (
             ((channel,), spread) for channel, spread in state.counts.call_seconds.items()
         ],
     ),
+    Spread(
+        "chimewayd_pickup_latency_seconds",
+        ("channel",),
+        "From due to claimed, of first calls: inserted, scheduled or replayed, until then.",
+        lambda state: [
+            ((channel,), spread) for channel, spread in state.counts.pickup_seconds.items()
+        ],
+    ),
+    Spread(
+        "chimewayd_delivery_latency_seconds",
+        ("channel",),
+        "From due to a recorded success, retries and all.",
+        lambda state: [
+            ((channel,), spread) for channel, spread in state.counts.delivery_seconds.items()
+        ],
+    ),
     Gauge(
         "chimewayd_in_flight",
         ("channel",),

@@ -53,6 +53,8 @@ class Delivery(NamedTuple):
     """Attempts of earlier series (before the last replay)."""
     lost_count: int
     """Calls of this series whose daemon died."""
+    waited_seconds: float = 0.0
+    """From when it was due at first (inserted, scheduled, replayed) until this claim."""
 
     @property
     def is_suspect(self) -> bool:

@@ -128,7 +128,9 @@ async def _settle(
     if failpoints.armed:
         await failpoints.reach(failpoints.Point.AFTER_RECORD)
     settled, locked = _paired(reports, verdicts)
-    desk.counts.recorded(settled, verdicts, anyio.current_time() - asked_at)
+    now = anyio.current_time()
+    desk.counts.recorded(settled, verdicts, now - asked_at)
+    desk.counts.delivered(settled, verdicts, desk.leases.claimed_at, now)
     if desk.trace is not None:
         desk.trace(settled, verdicts)
     lines = zip(settled, verdicts, strict=True)

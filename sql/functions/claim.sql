@@ -22,7 +22,8 @@ returns table (
   metadata_json text,
   max_attempts integer,
   attempts_before integer,
-  lost_count integer
+  lost_count integer,
+  waited_seconds double precision
 )
 language plpgsql
 volatile
@@ -243,7 +244,8 @@ begin
     returning d.id, d.claim_id, d.attempt_count, d.status, d.suppression_reason, d.channel,
       d.recipient, d.payload::text as payload_json, d.tenant_id, d.notification_key,
       d.correlation_id, d.idempotency_key, d.metadata::text as metadata_json, d.max_attempts,
-      d.attempts_before, d.lost_count, d.priority, d.position
+      d.attempts_before, d.lost_count, d.priority, d.position,
+      greatest(date_part('epoch', v_now - greatest(d.inserted_at, d.scheduled_at)), 0) as waited
   ),
   held as (
     insert into chimeway.claims
@@ -271,7 +273,7 @@ begin
   )
   select j.id, j.claim_id, j.attempt_count, j.channel, j.recipient, j.payload_json,
     j.tenant_id, j.notification_key, j.correlation_id, j.idempotency_key, j.metadata_json,
-    j.max_attempts::integer, j.attempts_before, j.lost_count
+    j.max_attempts::integer, j.attempts_before, j.lost_count, j.waited
   from judged as j
   where j.status = 'dispatched'
   order by j.priority, j.position;
@@ -288,8 +290,8 @@ comment on function chimeway.claim(bigint, text, text[], integer[], integer, int
   'claim in four takes what fell due later before what was due at once); '
   'channels that are paused or not configured are passed over, and no more is taken than their '
   'rates and breakers allow. Judges policy too: expired -> '
-  'cancelled, refused -> suppressed, without a call; those are not returned. Of deliveries that were '
-  'lost twice it takes one, and only if p_takes_suspect. p_arm arms the '
+  'cancelled, refused -> suppressed, without a call; those are not returned. waited_seconds counts '
+  'from scheduled_at or inserted_at, whichever is later. Of deliveries that were lost twice it takes one, and only if p_takes_suspect. p_arm arms the '
   'doorbell first. What a late commit puts before the session''s floors is seen by the next full '
   'look: an arming one, or the first after a second. Locks jobs (skipping locked ones), then deliveries. Call it again at once after '
   'a full batch.';

@@ -44,6 +44,11 @@ def deeds() -> dict[str, tuple[Deed, int]]:
     def lines(calls: list[Report], ends: list[Verdict]) -> None:
         log.emit_many(attempt_line(call, end, 5) for call, end in zip(calls, ends, strict=True))
 
+    def count(calls: list[Report], ends: list[Verdict]) -> None:
+        counts.claimed([call.delivery for call in calls], 0.01)
+        counts.recorded(calls, ends, 0.01)
+        counts.delivered(calls, ends, {7: 10.0}, 11.0)
+
     return {
         "line of a success, in a batch of 500": (lambda: lines(reports, verdicts), BATCH),
         "line of a failure, in a batch of 500": (lambda: lines(failures, failed), BATCH),
@@ -51,11 +56,11 @@ def deeds() -> dict[str, tuple[Deed, int]]:
         "any other event": (lambda: logger.info(Event.DAEMON_READY, channels=3, name="a"), 1),
         "any other event, below the level": (lambda: logger.debug(Event.DAEMON_READY), 1),
         "metrics of a delivery, in a batch of 500": (
-            lambda: counts.recorded(reports, verdicts, 0.01),
+            lambda: count(reports, verdicts),
             BATCH,
         ),
         "metrics of a delivery, alone": (
-            lambda: counts.recorded(reports[:1], verdicts[:1], 0.01),
+            lambda: count(reports[:1], verdicts[:1]),
             1,
         ),
     }

@@ -140,6 +140,10 @@ async def test_metrics_count_what_was_delivered(
     assert of("deliveries_total", outcome="permanent_failure") == 1
     assert of("attempt_duration_seconds_count") == 4
     assert of("attempt_duration_seconds_bucket", le="+Inf") == 4
+    assert of("pickup_latency_seconds_count") == 3
+    assert of("delivery_latency_seconds_count") == 2
+    # One of the two waited for its retry.
+    assert of("delivery_latency_seconds_sum") > of("pickup_latency_seconds_sum")
     assert of("queue_ended_total", status="cancelled") == 1
     assert of("in_hand") == 0
     assert value(figures, "chimewayd_notifications_total") != 0

@@ -66,7 +66,9 @@ async def test_claim_returns_all_that_an_attempt_needs(connection: Connection) -
         max_attempts=3,
         attempts_before=0,
         lost_count=0,
+        waited_seconds=delivery.waited_seconds,
     )
+    assert 0 <= delivery.waited_seconds < 60
 
 
 async def test_claim_dispatches_and_counts_the_attempt(connection: Connection) -> None:
@@ -233,3 +235,31 @@ async def test_held_delivery_is_claimed_only_after_its_release(connection: Conne
         "held",
         "released",
     ]
+
+
+@pytest.mark.parametrize("scheduled_ago", ["0 s", "-10 s", "1 h"], ids=["now", "later", "past"])
+async def test_claim_says_how_long_the_delivery_has_waited(
+    connection: Connection, scheduled_ago: str
+) -> None:
+    scheduled_at = await connection.fetchval(
+        "select chimeway.clock() - $1::text::interval", scheduled_ago
+    )
+    await insert(connection, scheduled_at=scheduled_at)
+    await move_clock(connection, timedelta(seconds=30))
+
+    (delivery,) = await claim(connection)
+
+    # A moment before the insert counts from the insert.
+    assert delivery.waited_seconds == pytest.approx(20 if scheduled_ago == "-10 s" else 30, abs=5)
+
+
+async def test_claim_after_a_replay_has_waited_since_then(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await record(connection, delivery, "permanent")
+    await move_clock(connection, timedelta(hours=3))
+    await operate(connection, "replay", delivery.delivery_id, "ops")
+    await move_clock(connection, timedelta(hours=3, seconds=30))
+
+    (again,) = await claim(connection)
+
+    assert again.waited_seconds == pytest.approx(30, abs=5)

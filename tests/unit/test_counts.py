@@ -69,6 +69,46 @@ def test_late_outcome_is_an_attempt_and_ends_nothing(late: str) -> None:
     assert counts.ended == {}
 
 
+def test_pickup_is_counted_for_first_calls_by_channel() -> None:
+    counts = Counts()
+    first = delivery(channel="hooks", waited_seconds=0.2)
+    retry = delivery(channel="hooks", attempt_number=2, waited_seconds=40.0)
+    replayed = delivery(channel="mail", attempt_number=6, attempts_before=5, waited_seconds=3.0)
+
+    counts.claimed([first, retry, replayed], 0.001)
+
+    assert {name: spread.sum for name, spread in counts.pickup_seconds.items()} == {
+        "hooks": 0.2,
+        "mail": 3.0,
+    }
+    assert sum(counts.claim_sizes.counts) == 1
+
+
+def test_delivery_is_counted_from_due_to_recorded_if_it_succeeded() -> None:
+    counts = Counts()
+    waits = {"succeeded": 3.0, "failed": 5.0, "cancelled": 7.0}
+    reports = [
+        call(Succeeded())._replace(delivery=delivery(claim_id=4, waited_seconds=seconds))
+        for seconds in waits.values()
+    ]
+    verdicts = [verdict(r, status) for r, status in zip(reports, waits, strict=True)]
+
+    counts.delivered(reports, verdicts, {4: 100.0}, 102.0)
+
+    assert counts.delivery_seconds["hooks"].sum == pytest.approx(5.0)
+    assert sum(counts.delivery_seconds["hooks"].counts) == 1
+
+
+@pytest.mark.parametrize("late", ["stale", "gone"])
+def test_late_success_is_no_delivery(late: str) -> None:
+    counts = Counts()
+    report = call(Succeeded())
+
+    counts.delivered([report], [verdict(report, "succeeded", None, late)], {}, 102.0)
+
+    assert counts.delivery_seconds == {}
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "how"),
     [

@@ -109,3 +109,16 @@ def test_last_delivery_of_a_dropped_lease_may_still_leave() -> None:
     leases.leave(deliveries(1, claim_id=1))
 
     assert leases.claim_ids == []
+
+
+def test_moment_of_a_claim_is_forgotten_with_it() -> None:
+    leases = Leases(60)
+    recorded, lost = deliveries(1, claim_id=1), deliveries(1, claim_id=2)
+    leases.begin(recorded, sent_at=100)
+    leases.begin(lost, sent_at=200)
+    assert leases.claimed_at == {1: 100, 2: 200}
+
+    leases.leave(recorded)
+    leases.drop([2])
+
+    assert leases.claimed_at == {}

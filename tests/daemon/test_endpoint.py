@@ -143,7 +143,7 @@ async def test_metrics_count_what_was_delivered(
     assert of("pickup_latency_seconds_count") == 3
     assert of("delivery_latency_seconds_count") == 2
     # One of the two waited for its retry.
-    assert of("delivery_latency_seconds_sum") > of("pickup_latency_seconds_sum")
+    assert (of("delivery_latency_seconds_sum") or 0) > (of("pickup_latency_seconds_sum") or 0)
     assert of("queue_ended_total", status="cancelled") == 1
     assert of("in_hand") == 0
     assert value(figures, "chimewayd_notifications_total") != 0

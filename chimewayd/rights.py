@@ -162,6 +162,15 @@ async def differ(connection: asyncpg.Connection) -> bool:
     return bool(await connection.fetch(DIFFERENCES))
 
 
+async def differences(connection: asyncpg.Connection) -> list[str]:
+    """Say which rights are too few or too many; needs the functions."""
+    return sorted(
+        f"{row['role']} {'lacks' if row['is_missing'] else 'has'} {row['privilege'].lower()} of "
+        f"{row['object']}" + (f", column {row['column_name']}" if row["column_name"] else "")
+        for row in await connection.fetch(DIFFERENCES)
+    )
+
+
 async def missing_roles(connection: asyncpg.Connection) -> list[str]:
     """Return those of ROLES that the cluster does not have."""
     return [row[0] for row in await connection.fetch(MISSING_ROLES, list(ROLES))]

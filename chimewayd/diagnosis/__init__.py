@@ -16,6 +16,7 @@ import asyncpg
 
 from chimewayd import db_facts, migrate, session
 from chimewayd import dsn as dsn_module
+from chimewayd import rights as rights_module
 from chimewayd.diagnosis import channels, notifications, rules
 from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
@@ -111,6 +112,8 @@ async def examine_database(
     listen_dsn = None if secret is None else secret.get_secret_value()
     checks = (
         _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), rules.rights),
+        _judge("roles", rights_module.missing_roles(connection), rules.roles),
+        _judge("roles", rights_module.differences(connection), rules.grants),
         _judge("triggers", db_facts.triggers(connection), lambda f: rules.triggers(expected, f)),
         _judge("notifications", notifications.examine(connection, dsn, listen_dsn), lambda f: f),
         _judge("notify queue", db_facts.queue_usage(connection), rules.notify_queue),

@@ -87,6 +87,28 @@ def rights(facts: Rights) -> Finding:
     return ok("rights", f"role {facts.role} may do what a daemon does")
 
 
+def roles(missing: Sequence[str]) -> Finding:
+    """Judge whether there is somebody to grant rights to."""
+    if missing:
+        return warning(
+            "roles",
+            f"there is no role {_some(missing)}",
+            "as one who may create roles: create role … nologin, for each; then chimewayd migrate",
+        )
+    return ok("roles", "all are there")
+
+
+def grants(differences: Sequence[str]) -> Finding:
+    """Judge whether our roles, and everybody, have the rights that they should have."""
+    if differences:
+        return warning(
+            "roles",
+            f"{len(differences)} rights are not as they should be: {_some(differences)}",
+            "chimewayd migrate grants what is missing and revokes the rest",
+        )
+    return ok("roles", "each has its rights, and PUBLIC has none")
+
+
 def triggers(
     expected: Sequence[tuple[str, str]], found: Mapping[tuple[str, str], bool]
 ) -> list[Finding]:

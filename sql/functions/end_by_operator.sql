@@ -49,7 +49,7 @@ begin
     end if;
   end loop;
   raise exception 'chimeway.%: delivery % waits, but its job is missing', v_verb, p_delivery_id
-    using errcode = 'NC002', hint = 'No function of chimeway leaves this behind: chimewayd doctor.';
+    using errcode = 'NC002', hint = 'No function of chimeway leaves this behind: chimewayd doctor --repair.';
 end
 $$;
 

@@ -27,7 +27,7 @@ begin
   if p_delivery.status = 'dispatched' then
     return query select k.expires_at,
       coalesce('daemon ' || k.daemon_name || ' records how attempt '
-          || p_delivery.attempt_count || ' ends', 'its claim is missing: chimewayd doctor repairs that')
+          || p_delivery.attempt_count || ' ends', 'its claim is missing: chimewayd doctor --repair mends that')
         || coalesce(', then ' || p_delivery.requested_status || ': ' || p_delivery.requested_reason, ''),
       case when k.id is null then 'no function of chimeway leaves a delivery dispatched like this'
         else coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at)
@@ -73,7 +73,7 @@ begin
       format('it expired at %s', chimeway.moment(p_delivery.expires_at))),
     (2, v_job_due = 'infinity', 'it is held until chimeway.release(id, actor)',
       'an operator holds it: see held above'),
-    (3, v_job_due is null, 'it is not in the queue: chimewayd doctor repairs that',
+    (3, v_job_due is null, 'it is not in the queue: chimewayd doctor --repair mends that',
       'its job is missing, which no function of chimeway leaves behind'),
     (4, v_channel.name is null, 'it waits for a daemon that serves its channel',
       format('nobody serves channel %s, and nobody ever did: is the name right?', p_delivery.channel)),

@@ -53,7 +53,7 @@ begin
     end if;
   end loop;
   raise exception 'chimeway.hold: delivery % waits, but its job is missing', hold.id
-    using errcode = 'NC002', hint = 'No function of chimeway leaves this behind: chimewayd doctor.';
+    using errcode = 'NC002', hint = 'No function of chimeway leaves this behind: chimewayd doctor --repair.';
 end
 $$;
 

@@ -51,7 +51,8 @@ async def test_a_healthy_set_up_is_green(dsn: str, connection: engine.Connection
     levels = {(each["check"], each["level"]) for each in ended.document["findings"]}
     assert {pair for pair in levels if pair[1] != "ok"} <= {EXPECTED_OF_A_TEST_SERVER}
     assert {check for check, _ in levels} == {
-        *("settings", "adapters", "connect", "server", "clock", "schema", "rights", "triggers"),
+        *("settings", "adapters", "connect", "server", "clock", "schema", "rights", "roles"),
+        "triggers",
         *("notifications", "notify queue", "connections", "vacuum", "bloat", "transactions"),
         *("daemons", "invariant"),
     }
@@ -153,6 +154,32 @@ async def test_damage_is_recognised_with_what_to_do(
     assert ended.exit_code == 1
 
 
+GRANTS = {
+    "grant select on chimeway.deliveries to public": (
+        "public has select of table chimeway.deliveries"
+    ),
+    "revoke execute on function chimeway.clock() from chimeway_daemon": (
+        "chimeway_daemon lacks execute of function chimeway.clock()"
+    ),
+    "grant insert (status) on chimeway.deliveries to chimeway_producer": (
+        "chimeway_producer has insert of table chimeway.deliveries, column status"
+    ),
+}
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+async def test_a_right_too_many_or_too_few_is_named(
+    grant: str, dsn: str, connection: engine.Connection
+) -> None:
+    await connection.execute(grant)
+
+    ended = await doctor(dsn)
+
+    named = [(what, remedy) for check, what, remedy in found(ended, "warning") if check == "roles"]
+    assert [GRANTS[grant] in what for what, _ in named] == [True]
+    assert "chimewayd migrate" in named[0][1]
+
+
 async def test_a_database_without_the_schema_is_recognised(empty_dsn: str) -> None:
     ended = await doctor(empty_dsn)
 
@@ -195,7 +222,7 @@ async def test_a_role_without_the_daemons_functions_is_recognised(
 
     ((check, what, _),) = found(ended, "fault")
     assert (check, "may not execute chimeway.claim(" in what) == ("rights", True)
-    assert {check for check, *_ in found(ended, "unknown")} == {"daemons", "invariant"}
+    assert {check for check, *_ in found(ended, "unknown")} == {"roles", "daemons", "invariant"}
 
 
 async def test_a_transaction_pooler_is_named_and_a_direct_listen_dsn_helps(dsn: str) -> None:

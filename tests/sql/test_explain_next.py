@@ -125,7 +125,7 @@ async def test_missing_job_is_named(unchecked: Connection) -> None:
 
     row = await outlook(unchecked, delivery_id)
 
-    assert row["what"] == "it is not in the queue: chimewayd doctor repairs that"
+    assert row["what"] == "it is not in the queue: chimewayd doctor --repair mends that"
 
 
 async def test_call_in_flight_names_its_daemon_and_lease(connection: Connection) -> None:

@@ -154,32 +154,6 @@ async def test_damage_is_recognised_with_what_to_do(
     assert ended.exit_code == 1
 
 
-GRANTS = {
-    "grant select on chimeway.deliveries to public": (
-        "public has select of table chimeway.deliveries"
-    ),
-    "revoke execute on function chimeway.clock() from chimeway_daemon": (
-        "chimeway_daemon lacks execute of function chimeway.clock()"
-    ),
-    "grant insert (status) on chimeway.deliveries to chimeway_producer": (
-        "chimeway_producer has insert of table chimeway.deliveries, column status"
-    ),
-}
-
-
-@pytest.mark.parametrize("grant", GRANTS)
-async def test_a_right_too_many_or_too_few_is_named(
-    grant: str, dsn: str, connection: engine.Connection
-) -> None:
-    await connection.execute(grant)
-
-    ended = await doctor(dsn)
-
-    named = [(what, remedy) for check, what, remedy in found(ended, "warning") if check == "roles"]
-    assert [GRANTS[grant] in what for what, _ in named] == [True]
-    assert "chimewayd migrate" in named[0][1]
-
-
 async def test_a_database_without_the_schema_is_recognised(empty_dsn: str) -> None:
     ended = await doctor(empty_dsn)
 

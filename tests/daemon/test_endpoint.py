@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-import running as running_module
 from commands import chimewayd
 from databases import Postgres
 from endpoint_client import ANY_PORT, address_of, ask, scrape, value
@@ -96,30 +95,6 @@ async def test_daemon_without_its_database_is_alive_and_not_ready(
     assert (ready.status, "the database is away" in ready.text) == (503, True)
     assert value(figures, "chimewayd_database_up") == 0
     assert value(figures, "chimewayd_queue_deliveries", channel="sink", state="due") is None
-
-
-@pytest.mark.long
-async def test_daemon_whose_stage_stands_still_says_that_it_is_not_alive(
-    dsn: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running_module, "WAIT_SECONDS", 50.0)
-    name = await connection.fetchval("select pg_catalog.quote_ident(current_database())")
-    await connection.execute(f"alter database {name} set chimeway.is_test = 'on'")
-    stuck = {"CHIMEWAYD_FAILPOINTS": "before_record=hang"}
-    quick = {"poll_interval": "100ms", "shutdown_grace": "0s"}
-
-    async with running(dsn, SINK, stuck, http_listen=ANY_PORT, **quick) as daemon:
-        address = await address_of(daemon)
-        before = await status_of(address, "/livez")
-        await insert(connection, channel="sink")
-        await daemon.said("stage_stalled")
-
-        alive = await ask(address, "/livez")
-        figures = await scrape(address)
-
-    assert before == 200
-    assert (alive.status, "record" in alive.text) == (503, True)
-    assert value(figures, "chimewayd_alive") == 0
 
 
 async def test_metrics_count_what_a_busy_host_sent_back(

@@ -43,7 +43,14 @@ TARGETS = (
         1_000_000,
     ),
     Target(4, "every repeat at the receiver is accounted for", HERE, (*KILLS, "kill-takeover")),
-    Target(5, "without a fault, four daemons: no repeat", HERE, ("calm",), "duplicates", 0),
+    Target(
+        5,
+        "without a fault, four daemons, ten thousand (long: a million): no repeat",
+        HERE,
+        ("calm",),
+        "duplicates",
+        0,
+    ),
     Target(
         6, "killed and started again: recovered", HERE, ("kill-restart",), "recovery_seconds", 5
     ),

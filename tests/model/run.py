@@ -133,6 +133,9 @@ CASES = [
             "-DPRODUCERS=1 -DRESUMES=1"),
     Case("bell", "gap: two-phase commit, with the poll", defines="-DGAP=2 -DPOLL=1",
          search=Search.LIVE, is_long=True),
+    Case("rate", "three daemons share a rate"),
+    _mutant("rate", 1, "the time is read before the lock is had", "T1_NEVER_LENT_TWICE"),
+    _mutant("rate", 2, "nobody waits for the lock", "T1_NEVER_LENT_TWICE"),
 ]  # fmt: skip
 """Cases that are not long take a second or two each."""
 

@@ -12,7 +12,7 @@ DETAIL_LIMIT_BYTES = 500
 MESSAGE_ID_LIMIT_BYTES = 255
 
 # Shorter than this it is no secret, and blotting it out would spoil every other text.
-_SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6
 _REDACTED = "[redacted]"
 # C0, DEL and C1 controls, line separators, and the marks that turn the reading direction:
 # NUL cannot be stored, and the others can forge a line on an operator's terminal.
@@ -22,7 +22,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-
 def secret_words(values: Iterable[str]) -> tuple[str, ...]:
     """List what to blot out, longest first: each value, and each word of it (`Bearer …`)."""
     words = {word for value in values for word in (value, *value.split())}
-    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=_longest))
+    return tuple(sorted((word for word in words if len(word) >= SHORTEST_SECRET), key=_longest))
 
 
 def clean(

@@ -1,5 +1,6 @@
 """The settings that every adapter has that speaks HTTP, and the TLS context that they make."""
 
+import base64
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
@@ -89,6 +90,14 @@ class HttpSettings(AdapterSettings):
     def dangers(self) -> Iterator[tuple[str, str]]:
         if not self.verify_tls:
             yield "verify_tls", "no certificate is checked: anybody on the way can read and answer"
+
+    def proxy_secrets(self) -> tuple[str, ...]:
+        """List the proxy's password in each form in which it goes there, which may repeat it."""
+        url = URL() if self.proxy is None else URL(self.proxy.get_secret_value())
+        if url.password is None or url.raw_password is None:
+            return ()
+        login = f"{url.user or ''}:{url.password}".encode()
+        return (url.password, url.raw_password, base64.b64encode(login).decode())
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return what aiohttp takes as `ssl`; True is its own context, shared by all sessions."""

@@ -71,7 +71,8 @@ class MessagingAdapter(HttpAdapter, ABC):
 
     def __init__(self, settings: HttpSettings, timeout: timedelta, *secrets: SecretStr) -> None:
         super().__init__(settings, timeout)
-        self._secrets = secret_words(secret.get_secret_value() for secret in secrets)
+        own = (secret.get_secret_value() for secret in secrets)
+        self._secrets = secret_words((*own, *settings.proxy_secrets()))
 
     @abstractmethod
     def request(self, delivery: Delivery, message: dict[str, Any]) -> Request:

@@ -215,12 +215,18 @@ def _letterhead(settings: SmtpSettings) -> Letterhead:
 
 
 def _secrets(settings: SmtpSettings) -> tuple[str, ...]:
-    """List the password in each form in which it goes to the relay, which may repeat it."""
+    """List the login in each form in which it goes to the relay, which may repeat it.
+
+    A name that is no address may be half of an API key; an address is no secret, and a refusal
+    has to name it.
+    """
     if settings.username is None or settings.password is None:
         return ()
     password = settings.password.get_secret_value()
     sent = (password, f"\0{settings.username}\0{password}")
-    return secret_words((password, *(b64encode(text.encode()).decode() for text in sent)))
+    name = () if "@" in settings.username else (settings.username,)
+    encoded = (b64encode(text.encode()).decode() for text in (*sent, *name))
+    return secret_words((password, *name, *encoded))
 
 
 def _full_name(name: str) -> str | None:

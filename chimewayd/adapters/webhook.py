@@ -119,7 +119,9 @@ class WebhookAdapter(HttpAdapter):
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._settings = settings
         self._signers = tuple((signer(_text(one)), _end_of(one)) for one in dated)
-        self._secrets = secret_words((*map(_text, dated), *headers.values()))
+        self._secrets = secret_words(
+            (*map(_text, dated), *headers.values(), *settings.proxy_secrets())
+        )
         self._static_headers = headers | {
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",

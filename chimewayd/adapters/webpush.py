@@ -121,12 +121,15 @@ class WebpushAdapter(MessagingAdapter):
         except ValueError:
             raise ValueError("recipient's p256dh is no key") from None
         expires_at = int(time.time()) + _TOKEN_SECONDS
+        login = vapid(self._key, str(to.endpoint.origin()), self._subject, expires_at)
         headers = self._headers | {
-            "Authorization": vapid(self._key, str(to.endpoint.origin()), self._subject, expires_at),
+            "Authorization": login,
             # A repeat takes the place of the first, as long as that waits at the service.
             "Topic": base64.urlsafe_b64encode(delivery.delivery_id.bytes).rstrip(b"=").decode(),
         }
-        return Request(to.endpoint, sealed, headers, is_recipient=True)
+        # Whoever reads it in an answer that repeats it could push for half a day.
+        token = login.removeprefix("vapid t=").partition(",")[0]
+        return Request(to.endpoint, sealed, headers, is_recipient=True, secrets=(token,))
 
     def read(self, document: Any) -> Said:
         text = find(document, "message") or find(document, "reason")

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, clean
+from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, SHORTEST_SECRET, clean
 from chimewayd.models import Misconfigured, Outcome, Permanent, Temporary
 from chimewayd.templates import CPU_SECONDS, OUTPUT_LIMIT_CHARACTERS
 
@@ -77,7 +77,7 @@ class Renderer:
                 await _end(worker)
             else:
                 self._idle.append(worker)
-        return _died(template, worker.returncode) if answer is None else _read(answer)
+        return _died(template, worker.returncode) if answer is None else _read(answer, data)
 
     async def _worker(self) -> asyncio.subprocess.Process:
         while self._idle:
@@ -122,12 +122,28 @@ async def _end(worker: asyncio.subprocess.Process) -> None:
         await worker.wait()
 
 
-def _read(answer: Mapping[str, Any]) -> Payload | Outcome:
+def _read(answer: Mapping[str, Any], data: Mapping[str, object]) -> Payload | Outcome:
     if "payload" in answer:
         return Payload(answer["payload"])
     if "broken" in answer:
-        return Permanent(detail=clean(answer["broken"], limit_bytes=DETAIL_LIMIT_BYTES))
+        # Jinja and Python name what they could not use; the payload's texts are not for the log.
+        return Permanent(detail=clean(answer["broken"], _texts(data), DETAIL_LIMIT_BYTES))
     return Misconfigured(detail=clean(answer["misconfigured"], limit_bytes=DETAIL_LIMIT_BYTES))
+
+
+def _texts(data: Mapping[str, object]) -> list[str]:
+    """List the texts in the data, and as Python would quote them, longest first."""
+    texts: set[str] = set()
+    left: list[object] = [data]
+    while left:  # not a function that calls itself: JSON may be nested as deep as it likes
+        match left.pop():
+            case str(text) if len(text) >= SHORTEST_SECRET:
+                texts |= {text, repr(text)[1:-1]}
+            case dict(table):
+                left += table.values()
+            case list(items):
+                left += items
+    return sorted(texts, key=len, reverse=True)
 
 
 def _died(template: str, status: int | None) -> Outcome:

@@ -9,15 +9,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import anyio
 import asyncpg
 import engine
 import pytest
 import running
-from commands import chimewayd
+from canaries import (
+    HTTP_TOKEN,
+    PAYLOAD,
+    log_of,
+    talkative_server,
+    told_by_commands,
+    told_by_the_database,
+    told_by_the_endpoint,
+)
 
 from chimewayd import embedded, migrate
 from chimewayd.testing.receiver import HERE, Answer, Fault, receiver
@@ -28,26 +34,13 @@ PASSWORD = "canary-password-7Zq"
 SIGNING = "whsec_Y2FuYXJ5LXNpZ25pbmctc2VjcmV0LW9mLTMyLWJ5dGU="
 TOKEN = "canary-token-9Kx"
 COMMAND_KEY = "canary-key-4Lm"
-HTTP_TOKEN = "canary-http-token-of-32-characters"
-PAYLOAD = "canary-payload-2Wp"
 QUERY = "canary-query-8Hs"
 SECRETS = (PASSWORD, SIGNING, SIGNING[6:], TOKEN, COMMAND_KEY, HTTP_TOKEN)
-
-TABLES = """
-select c.relname::text from pg_class as c
-where c.relnamespace = 'chimeway'::regnamespace and c.relkind = 'r'
-"""
 
 
 @pytest.fixture
 def cluster() -> Iterator[embedded.Server]:
-    """A server of its own, which logs every statement that fails or takes any time."""
-    talkative = {
-        "log_min_duration_statement": "0",
-        "log_parameter_max_length_on_error": "-1",
-        "log_connections": "on",
-    }
-    with embedded.server(settings=talkative) as server:
+    with talkative_server() as server:
         yield server
 
 
@@ -79,45 +72,6 @@ def channels(tmp_path: Path) -> dict[str, dict[str, Any]]:
         | once,
         "log": {"adapter": "log"},
     }
-
-
-async def told_by_commands(dsn: str, ids: list[str]) -> str:
-    wrong = dsn.replace("/postgres?", "/nowhere?")
-    commands: list[tuple[str, ...]] = [
-        *(("--dsn", dsn, "explain", each) for each in ids),
-        ("--dsn", dsn, "status", "--json"),
-        ("--dsn", dsn, "list", "--json"),
-        ("--dsn", dsn, "failures"),
-        ("--dsn", dsn, "doctor"),
-        ("--dsn", wrong, "status"),
-        ("--dsn", dsn.replace("/postgres?", "/postgres#"), "status"),
-        ("--dsn", dsn, "send", "Bad Channel", "ada", "--payload", json.dumps({"a": PAYLOAD})),
-    ]
-    ended = [await chimewayd(*command) for command in commands]
-    return "\n".join(each.stdout + each.stderr for each in ended)
-
-
-async def told_by_the_database(connection: asyncpg.Connection) -> str:
-    rows = []
-    for (table,) in await connection.fetch(TABLES):
-        for row in await connection.fetch(f"select * from chimeway.{table}"):  # noqa: S608 - our own tables
-            kept = {
-                name: value for name, value in row.items() if name not in {"payload", "recipient"}
-            }
-            rows.append(str(kept))
-    rows += [str(dict(row)) for row in await connection.fetch("select * from pg_stat_activity")]
-    return "\n".join(rows)
-
-
-async def told_by_the_endpoint(port: int) -> str:
-    head = {"Authorization": f"Bearer {HTTP_TOKEN}"}
-    async with aiohttp.ClientSession(headers=head) as client:
-        told = []
-        for path in ("metrics", "status", "livez", "readyz", "nowhere"):
-            async with client.get(f"http://127.0.0.1:{port}/{path}") as answer:
-                told.append(await answer.text())
-        assert "chimewayd_attempts_total" in told[0]
-    return "\n".join(told)
 
 
 async def test_no_planted_secret_is_found_in_anything_that_was_written(
@@ -193,8 +147,3 @@ async def test_no_planted_secret_is_found_in_anything_that_was_written(
     ] == []
     assert "[redacted]" in database
     assert all(len(text) > 20 for text in places.values())
-
-
-def log_of(server: embedded.Server) -> str:
-    (directory,) = parse_qs(urlsplit(server.dsn).query)["host"]
-    return Path(directory, "log").read_text("utf-8", "replace")

@@ -175,8 +175,8 @@ class ChannelConfig(BaseModel):
         default=None,
         ge=1,
         le=10_000,
-        description="Calls to one host of a URL, or domain of a mail address, at one time, in "
-        "one daemon; unset: no limit.",
+        description="Calls to one host of a URL, or domain of a mail address, at one time, of "
+        "all daemons together: each takes an equal share, at least 1; unset: no limit.",
         json_schema_extra={"example": "5"},
     )
     rate: ChannelRate | None = Field(

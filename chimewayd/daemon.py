@@ -19,7 +19,7 @@ import anyio
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from chimewayd import db, failpoints
+from chimewayd import db, failpoints, host_shares
 from chimewayd.breakers import watch
 from chimewayd.claim import Intake, claim, claim_beside
 from chimewayd.config import Settings
@@ -82,6 +82,7 @@ async def serve(
         listening = open_door(stack, settings)
         sessions, me = await join(stack, settings)
         state = begin(settings, reread, sessions, me, {}, notifier)
+        await host_shares.look(state, sessions.upkeep)
         state.trace = await stack.enter_async_context(tracing(settings))
         try:
             async with open_channels() as opened:
@@ -137,6 +138,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage, counts)
         upkeep.start_soon(sweep, sessions.upkeep, me, outage, counts)
         upkeep.start_soon(watch, sessions.upkeep, me, state.breakers, outage)
+        upkeep.start_soon(host_shares.watch, state)
         upkeep.start_soon(prune, sessions.upkeep, me, outage)
         async with anyio.create_task_group() as pipeline:
             desk = Desk(

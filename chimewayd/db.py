@@ -30,6 +30,7 @@ EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_a
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4, $5)"
 OPEN_BREAKER = "select changed from chimeway.open_breaker($1, $2, $3, $4, $5, $6)"
 OPEN_BREAKERS = "select * from chimeway.open_breakers($1)"
+SERVING_DAEMONS = "select * from chimeway.serving_daemons($1)"
 RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
 PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
 END_ORPHANED_LEASES = "select * from chimeway.end_orphaned_leases($1, $2, $3)"
@@ -177,6 +178,11 @@ async def open_breaker(
 
 async def open_breakers(session: Session, channels: Sequence[str]) -> list[OpenBreaker]:
     return [OpenBreaker._make(row) for row in await session.fetch(OPEN_BREAKERS, list(channels))]
+
+
+async def serving_daemons(session: Session, channels: Sequence[str]) -> list[tuple[str, int]]:
+    """Count the living daemons of each channel that has any."""
+    return [(row[0], row[1]) for row in await session.fetch(SERVING_DAEMONS, list(channels))]
 
 
 async def pause_channel(session: Session, channel: str, reason: str, actor: str) -> None:

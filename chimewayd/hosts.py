@@ -95,6 +95,16 @@ class Hosts:
             return False
         return self._send_away(host, delivery, now)
 
+    def allow(self, limit: int) -> list[Delivery]:
+        """Set the limit; return those in line who may begin by it."""
+        self.limit = limit
+        begun: list[Delivery] = []
+        for host in self._hosts.values():
+            while host.line and host.taken < limit:
+                host.taken += 1
+                begun.append(host.line.popleft())
+        return begun
+
     def shed(self, now: float) -> list[Unsent]:
         """Send away what waits in line for a host that has become slow."""
         unsent = []
@@ -119,7 +129,7 @@ class Hosts:
         seconds = min(RETURN_EARLY * (host.turn_at - now), LONGEST_DEFERRAL_SECONDS)
         return Unsent(
             delivery,
-            f"host_concurrency: its host has all of its {self.limit} calls under way",
+            f"host_concurrency: its host has all of its {self.limit} calls under way here",
             timedelta(seconds=max(seconds, SHORTEST_DEFERRAL_SECONDS)),
         )
 

@@ -69,16 +69,16 @@ class Lane(Load):
         return self.running < self.limit and bool(self.waiting)
 
     def limit_hosts(self, limit: int | None) -> None:
-        """Set how many calls a host may have; what waited for one may begin if there is none."""
+        """Set how many calls a host may have; what waited for one begins if it may by that."""
         if limit is None:
-            in_line = self.hosts.give_up_lines() if self.hosts else []
-            self.waiting.extend(in_line)
-            self.open += len(in_line)
+            may_begin = self.hosts.give_up_lines() if self.hosts else []
             self.hosts = None
         elif self.hosts is None:
-            self.hosts = Hosts(limit)
+            may_begin, self.hosts = [], Hosts(limit)
         else:
-            self.hosts.limit = limit
+            may_begin = self.hosts.allow(limit)
+        self.waiting.extend(may_begin)
+        self.open += len(may_begin)
 
     def give_up_waiting(self) -> list[Delivery]:
         given_up = list(self.waiting)

@@ -62,6 +62,7 @@ class Event(StrEnum):
     DELIVERY_LOGGED = "delivery_logged"
     DELIVERY_RELEASED = "delivery_released"
     HTTP_LISTENING = "http_listening"
+    HOSTS_SHARED = "hosts_shared"
     LEASES_LOST = "leases_lost"
     LEASES_RESCUED = "leases_rescued"
     LIBRARY_LOG = "library_log"

@@ -144,7 +144,7 @@ def _put_into_force(
     if {"log_level", "log_format"} & set(change.applied):
         logging.setup(settings.log_level, settings.log_format)
     state.settings = settings
-    calls.slots.configure(*limits(settings))
+    calls.slots.configure(*limits(settings, state.daemons))
     state.breakers.configure(breaker_policies(settings))
     calls.unsent.put_all([Unsent(d) for d in calls.slots.give_up_waiting(change.removed)])
     call_hands(calls)

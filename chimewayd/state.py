@@ -1,6 +1,6 @@
 """What the stages of one daemon share: where it stands, and what a reload changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -43,6 +43,8 @@ class State:
     calls: Calls
     breakers: Breakers
     notifier: Notifier
+    daemons: dict[str, int] = field(default_factory=dict)
+    """Living ones that serve a channel, we among them, where they share; unknown: one."""
     max_attempts: dict[str, int] = field(default_factory=dict)
     """Of each channel, for the log."""
     outage: Outage = field(default_factory=Outage)
@@ -77,7 +79,7 @@ def begin(
     """Begin with nothing in hand."""
     calls = Calls(
         channels=channels,
-        slots=Slots(*limits(settings)),
+        slots=Slots(*limits(settings, {})),
         leases=Leases(settings.lease.total_seconds()),
         reports=Outbox[Report](),
         unsent=Outbox[Unsent](),
@@ -85,7 +87,7 @@ def begin(
     breakers = Breakers(breaker_policies(settings), partial(_give_back, calls))
     return State(
         *(settings, reread, sessions, me, channels, calls, breakers, notifier),
-        max_attempts(settings),
+        max_attempts=max_attempts(settings),
     )
 
 
@@ -95,7 +97,7 @@ def _give_back(calls: Calls, channel: str, reason: str) -> None:
 
 
 def limits(
-    settings: Settings,
+    settings: Settings, daemons: Mapping[str, int]
 ) -> tuple[int, dict[str, int], int, list[str], dict[str, int | None]]:
     """Return what limits the deliveries in hand, as `Slots` takes it."""
     channels = settings.channels
@@ -104,8 +106,16 @@ def limits(
         {name: channel.concurrency for name, channel in channels.items()},
         settings.payload_budget_mib * MIB,
         [name for name, channel in channels.items() if channel.rate],
-        {name: channel.host_concurrency for name, channel in channels.items()},
+        {
+            name: share(channel.host_concurrency, daemons.get(name, 1))
+            for name, channel in channels.items()
+        },
     )
+
+
+def share(limit: int | None, daemons: int) -> int | None:
+    """Return what one of so many may use of a limit; none of them may stand still."""
+    return None if limit is None else max(limit // daemons, 1)
 
 
 def breaker_policies(settings: Settings) -> dict[str, BreakerPolicy]:

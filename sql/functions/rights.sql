@@ -55,6 +55,7 @@ as $$
     ('prune', 'execute', null, '{operator, daemon}'),
     ('open_breaker', 'execute', null, '{daemon}'),
     ('open_breakers', 'execute', null, '{daemon}'),
+    ('serving_daemons', 'execute', null, '{daemon}'),
     ('end_orphaned_leases', 'execute', null, '{daemon}'),
     ('release_unheard', 'execute', null, '{daemon}'),
     ('rescue', 'execute', null, '{daemon}'),

@@ -58,7 +58,7 @@ async def test_thousand_deliveries_to_a_host_that_hangs_do_not_hold_up_another_t
     assert waiting is not None
     assert waiting["attempt_count"] == 0
     told = await connection.fetch("select * from chimeway.explain($1)", waiting["id"])
-    assert "host_concurrency: its host has all of its 5 calls under way" in {
+    assert "host_concurrency: its host has all of its 5 calls under way here" in {
         row["why"] for row in told if row["event"] == "deferred"
     }
     assert told[-1]["why"].startswith(("not due until", "nobody serves"))
@@ -80,6 +80,29 @@ async def test_what_was_deferred_goes_out_when_the_host_answers_again(
         await all_ended()
 
     assert (len(gate.requests), gate.most["all"]) == (60, 5)
+    await check_invariants(connection)
+
+
+@pytest.mark.timeout(120)
+async def test_two_daemons_share_the_calls_of_a_host_and_one_that_leaves_hands_on_its_share(
+    dsn: str, connection: Connection, gate: Gate
+) -> None:
+    channels = {"hooks": CHANNEL | {"host_concurrency": 6}}
+    kept: dict[str, Any] = {"poll_interval": "200ms", "shutdown_grace": "1s"}
+    async with running(dsn, channels, name="one", **kept) as one:
+        async with running(dsn, channels, name="two", **kept) as two:
+            await two.said("hosts_shared", channel="hooks", daemons=2)
+            await one.said("hosts_shared", channel="hooks", daemons=2)
+            await connection.execute(INSERT_MANY, gate.url, 200)
+            await one.said("delivery_deferred")
+            await two.said("delivery_deferred")
+            assert gate.most["all"] == 6
+
+            await two.stop()
+        await one.said("hosts_shared", channel="hooks", daemons=1)
+        await gate.until_under_way(6)
+
+    assert gate.most["all"] == 6
     await check_invariants(connection)
 
 

@@ -170,6 +170,7 @@ CALLS = (
         "'{1}')"
     ),
     "select pg_catalog.count(*) from chimeway.open_breakers('{email}')",
+    "select pg_catalog.count(*) from chimeway.serving_daemons('{email}')",
 )
 """Every function that a role may call; a test says which is missing."""
 

@@ -36,6 +36,20 @@ async def test_daemon_that_leaves_is_forgotten_and_the_others_are_not(
     assert await names(connection) == ["stayer"]
 
 
+async def test_living_daemons_that_serve_a_channel_are_counted(connection: Connection) -> None:
+    await connection.fetchval(REGISTER, "silent")
+    await move_clock(connection, timedelta(seconds=31))
+    for name in ("d1", "d2"):
+        await connection.fetchval(REGISTER, name)
+    await connection.execute("select chimeway.register_daemon('d3', '0.1', '{sms, email, sms}')")
+
+    rows = await connection.fetch(
+        "select * from chimeway.serving_daemons('{email, sms, nobodys}') order by channel"
+    )
+
+    assert [tuple(row) for row in rows] == [("email", 3), ("sms", 1)]
+
+
 async def test_silent_daemons_are_forgotten(connection: Connection) -> None:
     await connection.fetchval(REGISTER, "silent")
     await move_clock(connection, timedelta(hours=2))

@@ -7,6 +7,7 @@ from deliveries import delivery
 
 from chimewayd.hosts import KNOWN_HOSTS, LONGEST_DEFERRAL_SECONDS, Hosts, host_of
 from chimewayd.models import Delivery, Unsent
+from chimewayd.state import share
 
 SLOW, FAST = "https://slow.example/hook", "https://fast.example/hook"
 
@@ -166,6 +167,36 @@ def test_lines_can_be_given_up() -> None:
 
     assert hosts.give_up_lines() == [in_line]
     assert hosts.give_up_lines() == []
+
+
+def test_limit_that_is_raised_lets_those_first_in_line_begin() -> None:
+    hosts = Hosts(1)
+    busy(hosts, 0)
+    in_line = [to(SLOW) for _ in range(4)]
+    for following in in_line:
+        hosts.admit(following, 0)
+
+    assert hosts.allow(3) == in_line[:2]
+    assert hosts.admit(to(SLOW), 0) is False
+
+
+def test_limit_that_is_lowered_lets_nobody_begin_until_enough_have_ended() -> None:
+    hosts = Hosts(3)
+    calls = busy(hosts, 0)
+    in_line = to(SLOW)
+    hosts.admit(in_line, 0)
+
+    assert hosts.allow(1) == []
+    assert [hosts.finish(call, 1) for call in calls] == [None, None, in_line]
+
+
+@pytest.mark.parametrize(
+    ("limit", "daemons", "ours"), [(6, 1, 6), (6, 2, 3), (5, 2, 2), (2, 3, 1), (None, 3, None)]
+)
+def test_daemons_share_a_limit_in_equal_parts_and_none_stands_still(
+    limit: int | None, daemons: int, ours: int | None
+) -> None:
+    assert share(limit, daemons) == ours
 
 
 def test_short_waits_are_not_worth_it() -> None:

@@ -13,7 +13,7 @@ declare
   v_count bigint;
 begin
   with probes as (
-    select b.channel, r.kind
+    select b.channel, b.probe_claim_id, r.kind
     from unnest(p_delivery_ids, p_claim_ids, p_kinds)
       as r (delivery_id, claim_id, kind)
     join chimeway.breakers as b
@@ -24,13 +24,16 @@ begin
     set failed_probes = b.failed_probes + 1, retry_at = v_now + chimeway.breaker_wait(b),
       probe_claim_id = null, probe_delivery_id = null
     from probes as p
-    -- A recipient who refuses says that the provider works (chimewayd/breaker.py says it, too).
-    where b.channel = p.channel and p.kind not in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
+    -- By the claim, too: who waited for the row may find that another probe has followed a lost one.
+    -- A recipient who refuses says that the provider works (chimewayd/failure_window.py says it, too).
+    where b.channel = p.channel and b.probe_claim_id = p.probe_claim_id
+      and p.kind not in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
   ),
   closed as (
     delete from chimeway.breakers as b
     using probes as p
-    where b.channel = p.channel and p.kind in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
+    where b.channel = p.channel and b.probe_claim_id = p.probe_claim_id
+      and p.kind in ('succeeded', 'permanent', 'bounced', 'unsubscribed')
   )
   select count(*) into v_count from probes;
 

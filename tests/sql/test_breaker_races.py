@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from engine import Connection, blocked, claim, configure, insert
+from engine import Connection, blocked, claim, configure, insert, move_clock, record
+
+from chimewayd.models import OutcomeKind
 
 pytestmark = pytest.mark.anyio
 
@@ -12,6 +14,7 @@ select chimeway.open_breaker(
   'email', 'relay down', 'd1', interval '30 seconds', interval '100 seconds', '{}')
 """
 IS_PROBING = "select chimeway.is_probing(b) from chimeway.breakers as b"
+PROBE = "select probe_claim_id from chimeway.breakers"
 
 
 async def test_claim_that_it_opens_upon_holds_no_probe(
@@ -31,3 +34,28 @@ async def test_claim_that_it_opens_upon_holds_no_probe(
 
     assert [[d.delivery_id for d in taken] for taken in answers] == [[delivery_id]]
     assert await connection.fetchval(IS_PROBING) is False
+
+
+@pytest.mark.parametrize("kind", ["temporary", "succeeded"])
+async def test_lost_probe_does_not_speak_for_the_one_after_it(
+    connection: Connection, other: Connection, kind: OutcomeKind
+) -> None:
+    await configure(connection)
+    await insert(connection)
+    await insert(connection)
+    await connection.execute(OPEN)
+    await move_clock(connection, timedelta(seconds=30))
+    (lost,) = await claim(connection)
+    for session in (connection, other):
+        await move_clock(session, timedelta(minutes=5))
+    await connection.execute("select chimeway.rescue(10)")
+
+    async with connection.transaction():
+        (next_one,) = await claim(connection, daemon_id=2)
+        async with blocked(connection, other, lambda: record(other, lost, kind)) as answers:
+            assert answers == []
+            await connection.execute("commit; begin")
+
+    assert [answer.verdict for answer in answers] == ["stale"]
+    assert await connection.fetchval(IS_PROBING) is True
+    assert await connection.fetchval(PROBE) == next_one.claim_id

@@ -218,6 +218,17 @@ async def test_clock_that_was_set_back_stops_nobody(connection: Connection) -> N
     assert len(await claim(connection)) == 2
 
 
+async def test_small_step_back_of_the_clock_lends_nothing(connection: Connection) -> None:
+    await limit(connection)
+    await queue(connection, 4)
+    await move_clock(connection, FAR)
+    assert len(await claim(connection)) == 2
+
+    await move_clock(connection, FAR - timedelta(milliseconds=500))
+
+    assert await claim(connection) == []
+
+
 async def test_rate_that_is_taken_away_limits_nobody(connection: Connection) -> None:
     await limit(connection)
     await queue(connection, 5)

@@ -34,7 +34,7 @@ _SHORTEST_WAIT = timedelta(minutes=1)
 """Of a quota, where no header says more."""
 
 CODES: Mapping[str, Meaning] = {
-    "UNREGISTERED": Meaning.BOUNCED,
+    "UNREGISTERED": Meaning.UNSUBSCRIBED,  # gone for good: a device that returns has another
     "NOT_FOUND": Meaning.BOUNCED,
     "SENDER_ID_MISMATCH": Meaning.BOUNCED,  # registered with somebody else's project
     "INVALID_ARGUMENT": Meaning.PERMANENT,

@@ -14,6 +14,7 @@ from chimewayd.models import (
     Temporary,
     Throttled,
     Uncertain,
+    Unsubscribed,
 )
 from chimewayd.testing import CANARY, Provider, ProviderPromises
 from chimewayd.testing.http_provider import HttpProvider
@@ -38,7 +39,7 @@ class TestFcm(ProviderPromises):
         (refused(401, "UNAUTHENTICATED"), Misconfigured),
         (refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"), Bounced),
         (refused(403, "PERMISSION_DENIED"), Misconfigured),
-        (refused(404, "NOT_FOUND", "UNREGISTERED"), Bounced),
+        (refused(404, "NOT_FOUND", "UNREGISTERED"), Unsubscribed),
         (refused(404, "NOT_FOUND"), Bounced),
         (Answer(status=404, body=b"<html>no such page</html>"), Misconfigured),
         (refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"), Throttled),

@@ -3,17 +3,33 @@
 import json
 from collections.abc import Awaitable, Callable
 from signal import SIGKILL
+from typing import Any
 
 import pytest
 from commands import Ended, chimewayd
 from engine import Connection, attempts_of, check_invariants, insert
-from running import WEBHOOK, running
+from gated import Gate
+from running import WEBHOOK, eventually, running
 
 from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 
 HOOKS = {"hooks": WEBHOOK}
+TWO: dict[str, Any] = {
+    "first": WEBHOOK
+    | {
+        "fallback": "second",
+        "timeout": "4s",
+        "settings": WEBHOOK["settings"] | {"permanent_statuses": [422]},
+    },
+    "second": WEBHOOK | {"timeout": "4s"},
+}
+FRAGILE: dict[str, Any] = {"fragile": WEBHOOK | {"timeout": "4s"}}
+PROBE = """
+select b.probe_claim_id from chimeway.breakers as b
+where b.channel = 'fragile' and chimeway.is_probing(b)
+"""
 DEATHS = [
     ("before_claim", ["succeeded"], 1),
     ("after_claim", ["lost", "succeeded"], 1),
@@ -30,15 +46,17 @@ async def mark_for_tests(connection: Connection) -> None:
     await connection.execute(f"alter database {name} set chimeway.is_test = 'on'")
 
 
-async def run_armed(dsn: str, failpoints: str) -> Ended:
+async def run_armed(
+    dsn: str, failpoints: str, channels: dict[str, Any] = HOOKS, lease: str = "1h"
+) -> Ended:
     """Run a daemon until it ends by itself."""
     return await chimewayd(
         "run",
         environment={
             "CHIMEWAYD_DSN": dsn,
-            "CHIMEWAYD_CHANNELS": json.dumps(HOOKS),
+            "CHIMEWAYD_CHANNELS": json.dumps(channels),
             "CHIMEWAYD_NAME": "one",
-            "CHIMEWAYD_LEASE": "1h",
+            "CHIMEWAYD_LEASE": lease,
             "CHIMEWAYD_FAILPOINTS": failpoints,
         },
     )
@@ -65,6 +83,84 @@ async def test_daemon_that_dies_at_a_point_leaves_all_to_its_next_run(
     assert (ended.exit_code, ended.stderr) == (-SIGKILL, f"failpoint {point}: kill\n")
     assert [attempt["outcome"] for attempt in attempts] == outcomes
     assert len(hooks.requests) == calls
+    await check_invariants(connection)
+
+
+@pytest.mark.parametrize(
+    ("point", "outcomes"),
+    [
+        ("before_record", ["lost", "rejected"]),
+        ("after_record", ["rejected"]),
+    ],
+)
+async def test_daemon_that_dies_while_a_delivery_falls_back_leaves_one_fallback(
+    dsn: str,
+    connection: Connection,
+    hooks: Receiver,
+    all_ended: Callable[[], Awaitable[None]],
+    point: str,
+    outcomes: list[str],
+) -> None:
+    """The failure and its fallback are one commit: before it neither is there, after it both."""
+    await mark_for_tests(connection)
+    hooks.script("/first", 422, 422)
+    aside = {"fallback": {"second": {"recipient": f"{hooks.url}/second"}}}
+    origin_id = await insert(
+        connection, channel="first", recipient=f"{hooks.url}/first", metadata=json.dumps(aside)
+    )
+
+    ended = await run_armed(dsn, f"{point}=kill", TWO, lease="10s")
+    made_by_then = await connection.fetchval("select count(*) from chimeway.fallbacks")
+    async with running(dsn, TWO, name="two", lease="10s"):
+        await all_ended()
+
+    assert ended.exit_code == -SIGKILL
+    assert made_by_then == (point == "after_record")
+    assert [a["outcome"] for a in await attempts_of(connection, origin_id)] == outcomes
+    (made,) = await connection.fetch(
+        "select d.id, d.channel, d.status, f.origin_id from chimeway.deliveries as d"
+        " left join chimeway.fallbacks as f on f.delivery_id = d.id where d.id <> $1",
+        origin_id,
+    )
+    assert tuple(made)[1:] == ("second", "succeeded", origin_id)
+    assert [r.path for r in hooks.requests] == ["/first"] * len(outcomes) + ["/second"]
+    told = await connection.fetch("select event from chimeway.explain($1)", origin_id)
+    assert [row["event"] for row in told].count("fell_back") == 1
+    (told_of_made, *_) = await connection.fetch("select why from chimeway.explain($1)", made["id"])
+    assert str(origin_id) in told_of_made["why"]
+    await check_invariants(connection)
+
+
+async def test_probe_whose_daemon_dies_gives_way_to_another(
+    dsn: str, connection: Connection, gate: Gate, all_ended: Callable[[], Awaitable[None]]
+) -> None:
+    await mark_for_tests(connection)
+    await connection.execute(
+        "select chimeway.open_breaker('fragile', 'relay down', 'another', '100 ms', '1 h', '{}')"
+    )
+    for _ in range(3):
+        await insert(connection, channel="fragile", recipient=gate.url)
+
+    ended = await run_armed(dsn, "in_call=kill", FRAGILE, lease="10s")
+    left_behind = await connection.fetchval(PROBE)
+    async with running(dsn, FRAGILE, name="two", lease="10s", poll_interval="200ms"):
+
+        async def is_another() -> bool:
+            return await connection.fetchval(PROBE) not in (None, left_behind)
+
+        await eventually(is_another, wanted=True)
+        await gate.until_under_way(1)
+        in_flight = "select count(*) from chimeway.deliveries where status = 'dispatched'"
+        assert await connection.fetchval(in_flight) == 1
+        gate.open()
+        await all_ended()
+
+    assert ended.exit_code == -SIGKILL
+    assert left_behind is not None
+    counts = "select outcome, count(*) from chimeway.delivery_attempts group by 1"
+    rows = await connection.fetch(counts)
+    assert {row[0]: row[1] for row in rows} == {"lost": 1, "succeeded": 3}
+    assert await connection.fetchval("select count(*) from chimeway.breakers") == 0
     await check_invariants(connection)
 
 

@@ -159,6 +159,15 @@ def test_what_json_has_no_form_for_is_still_written() -> None:
     assert line["uuid"] == "00000000-0000-4000-8000-000000000001"
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_holds_nothing_that_a_terminal_obeys(form: str) -> None:
+    out = started(form)
+
+    structlog.get_logger().info(Event.DAEMON_READY, reason="a\n\x1b[2J\u202eb\x85c\u2028d")
+
+    assert out.getvalue().decode().removesuffix("\n").isprintable()
+
+
 def test_a_field_cannot_pass_for_the_level_of_its_line() -> None:
     out = started()
 

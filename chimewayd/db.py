@@ -23,20 +23,25 @@ from chimewayd.models import (
 )
 from chimewayd.session import Session
 
-CLAIM = "select * from chimeway.claim($1, $2, $3, $4, $5, $6, $7, $8)"
-RECORD = "select * from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+def _select(columns: tuple[str, ...], call: str) -> str:
+    return f"select {', '.join(columns)} from chimeway.{call}"  # noqa: S608 - our own names
+
+
+CLAIM = _select(Delivery._fields, "claim($1, $2, $3, $4, $5, $6, $7, $8)")
+RECORD = _select(Verdict._fields, "record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
 RECORD_UNLOCKED = RECORD.replace("chimeway.record", "chimeway.record_unlocked")
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4, $5)"
 OPEN_BREAKER = "select changed from chimeway.open_breaker($1, $2, $3, $4, $5, $6)"
-OPEN_BREAKERS = "select * from chimeway.open_breakers($1)"
-SERVING_DAEMONS = "select * from chimeway.serving_daemons($1)"
+OPEN_BREAKERS = _select(OpenBreaker._fields, "open_breakers($1)")
+SERVING_DAEMONS = "select channel, daemons from chimeway.serving_daemons($1)"
 RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
-PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
-END_ORPHANED_LEASES = "select * from chimeway.end_orphaned_leases($1, $2, $3)"
-RESCUE = "select * from chimeway.rescue($1)"
-EXPIRE = "select * from chimeway.expire(chimeway.clock() - $1::interval, $2)"
-HEARTBEAT = "select * from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
+PAUSE_CHANNEL = "select changed from chimeway.pause_channel($1, $2, $3)"
+END_ORPHANED_LEASES = "select holds_name from chimeway.end_orphaned_leases($1, $2, $3)"
+RESCUE = _select(Lost._fields, "rescue($1)")
+EXPIRE = _select(Ended._fields, "expire(chimeway.clock() - $1::interval, $2)")
+HEARTBEAT = "select lost_claim_id from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
 REGISTER = "select chimeway.register_daemon($1, $2, $3)"
 FORGET = "select chimeway.forget_daemons($1, $2)"
 CONFIGURE = (
@@ -44,9 +49,9 @@ CONFIGURE = (
     "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 )
 NEXT_DUE = "select due_in, is_expecting from chimeway.next_due($1, $2)"
-UNSERVED_CHANNELS = "select * from chimeway.unserved_channels()"
+UNSERVED_CHANNELS = "select chimeway.unserved_channels()"
 CONFIGURE_RETENTION = "select chimeway.configure_retention($1, $2, $3)"
-PRUNE = "select * from chimeway.prune($1, $2, $3)"
+PRUNE = _select(Step._fields, "prune($1, $2, $3)")
 ROLL_UP = "select chimeway.roll_up_tallies()"
 QUEUE_FIGURES = """
 select s.channel, s.due, s.scheduled, s.held, s.in_flight,

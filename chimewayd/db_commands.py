@@ -49,7 +49,7 @@ select f.channel, f.outcome, f.error_class, f.status_code, f.attempts as calls, 
   f.given_up, f.newest_at, f.newest_delivery_id, f.newest_detail
 from chimeway.group_failures($1, $2, $3, $4) as f
 """
-PRUNE = "select * from chimeway.prune(null, $1, $2, $3)"
+PRUNE = "select next_after, looked_at, redacted, deleted from chimeway.prune(null, $1, $2, $3)"
 RETENTION = """
 select c.name as channel, c.redact_after, c.delete_after
 from chimeway.channels as c

@@ -71,7 +71,7 @@ order by age desc nulls last
 limit 1
 """
 QUEUE_USAGE = "select pg_notification_queue_usage()"
-STRANDED = "select * from chimeway.find_stranded($1)"
+STRANDED = "select delivery_id, problem from chimeway.find_stranded($1)"
 REPAIR = "select chimeway.repair_stranded($1)"
 DAEMONS = """
 select d.name, d.version from chimeway.daemons as d

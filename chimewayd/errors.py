@@ -2,7 +2,7 @@
 
     ChimewaydError                      1  failed
     ├── ConfigError, ConfigErrors      78  a setting is wrong, or several are
-    ├── SchemaMismatch                 78  the database's schema is not the one we speak
+    ├── SchemaMismatch                 75  the database's schema is another release's: it may change
     ├── MigrationDrift                 78  an applied migration is not the file we ship
     ├── DatabaseUnavailable            69  no answer from the database
     │   └── Locked                         somebody else holds what it needs; it works otherwise
@@ -73,16 +73,14 @@ class TryAgain(ChimewaydError):
 
 
 class SchemaMismatch(ChimewaydError):
-    """The database's schema is not the one this version speaks."""
+    """The database's schema is another release's: an upgrade is half done, and is to be ended."""
 
-    exit_code: ClassVar[int] = 78
+    exit_code: ClassVar[int] = 75
 
-    def __init__(self, found: str, needed: str) -> None:
+    def __init__(self, found: str, needed: str, remedy: str = "run `chimewayd migrate`") -> None:
         self.found = found
         self.needed = needed
-        super().__init__(
-            f"database schema is {found}, this version needs {needed}: run `chimewayd migrate`"
-        )
+        super().__init__(f"database schema is {found}, this version needs {needed}: {remedy}")
 
 
 class MigrationDrift(ChimewaydError):

@@ -33,6 +33,8 @@ LOCK_ATTEMPTS = 150
 FUNCTIONS = "functions"
 """Ledger name under which the digest of sql/functions is kept."""
 
+INSTALL_NEWER = "a newer release was here; install that release"
+
 RIGHTS = "rights"
 """What is told of grants that were made; they have no line in the ledger: the catalog knows."""
 
@@ -142,7 +144,7 @@ def pending(ledger: dict[str, str]) -> list[Script]:
         if name not in known:
             raise MigrationDrift(
                 f"the database has migration {name}, which chimewayd {__version__} does not know: "
-                "a newer release was here; install that release"
+                f"{INSTALL_NEWER}"
             )
         if known[name].checksum != checksum:
             raise MigrationDrift(
@@ -159,10 +161,14 @@ async def check(connection: asyncpg.Connection) -> None:
     """Make sure that the database speaks this release's schema.
 
     Raises:
-        SchemaMismatch: it does not; `chimewayd migrate` is what helps.
-        MigrationDrift: see `pending`.
+        SchemaMismatch: it is older, and `chimewayd migrate` is what helps; or it is newer.
+        MigrationDrift: an applied migration is not the file of this release.
     """
     ledger = await applied(connection)
+    newest = migrations()[-1].name
+    found = max((name for name in ledger if name != FUNCTIONS), default=newest)
+    if found > newest:
+        raise SchemaMismatch(found=found, needed=newest, remedy=INSTALL_NEWER)
     todo = pending(ledger)
     if todo:
         found = max((name for name in ledger if name != FUNCTIONS), default="no chimeway schema")

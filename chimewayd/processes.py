@@ -23,7 +23,7 @@ import anyio
 from anyio.abc import Process, TaskStatus
 
 from chimewayd.chorus import Chorus
-from chimewayd.errors import ConfigError, MigrationDrift, SchemaMismatch
+from chimewayd.errors import ConfigError, MigrationDrift
 from chimewayd.systemd import PINGS_PER_WATCHDOG, STATUS_SECONDS, Notifier, for_children
 
 FIRST_WAIT_SECONDS = 0.5
@@ -31,7 +31,7 @@ LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """Who lived this long did not fail at its start: the next wait is a first one again."""
 
-HOPELESS = frozenset(error.exit_code for error in (ConfigError, SchemaMismatch, MigrationDrift))
+HOPELESS = frozenset(error.exit_code for error in (ConfigError, MigrationDrift))
 """Exit statuses that a new process would end with too."""
 
 _STEPS = 16

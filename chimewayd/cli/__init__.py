@@ -84,8 +84,8 @@ def chimewayd() -> None:
       2   wrong usage
       3   nothing matched: no such delivery or channel
       69  the database is unreachable
-      75  not now; the same command may succeed later
-      78  a setting is wrong, or the schema is not this release's
+      75  not now: a lock is held, or the schema is another release's and wants migrate
+      78  a setting is wrong
     """
 
 

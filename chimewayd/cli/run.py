@@ -49,7 +49,7 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
 
     One process uses one core. With --processes N the limits of concurrency, the daemon's and each
     channel's, are each process's own: in all there may be N times as many calls. A process that
-    dies is replaced; a wrong setting or schema ends all. Where http_listen is set, the first
+    dies is replaced; a wrong setting ends all. Where http_listen is set, the first
     listens there and the others on the ports that follow.
 
     \b

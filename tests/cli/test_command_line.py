@@ -101,12 +101,12 @@ async def test_wrong_usage_is_2_and_says_where_help_is(arguments: list[str]) -> 
 
 
 @pytest.mark.parametrize("arguments", ON_A_DATABASE[2:9], ids=" ".join)
-async def test_a_database_without_the_schema_is_78_and_says_to_migrate(
+async def test_a_database_without_the_schema_is_75_and_says_to_migrate(
     arguments: list[str], empty_dsn: str
 ) -> None:
     ended = await chimewayd("--dsn", empty_dsn, *arguments)
 
-    assert ended.exit_code == 78
+    assert ended.exit_code == 75
     assert ended.stderr.splitlines()[1:] == ["hint: prepare the database with: chimewayd migrate"]
 
 

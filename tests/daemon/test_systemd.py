@@ -101,7 +101,7 @@ async def test_daemon_without_its_schema_is_never_ready(
     async with started(given | manager.environment) as daemon:
         stopped = await daemon.ended()
 
-    assert stopped.exit_code == 78
+    assert stopped.exit_code == 75
     assert manager.said == []
 
 

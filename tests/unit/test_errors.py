@@ -12,7 +12,7 @@ from chimewayd import errors
         (errors.ChimewaydError, 1),
         (errors.ConfigError, 78),
         (errors.ConfigErrors, 78),
-        (errors.SchemaMismatch, 78),
+        (errors.SchemaMismatch, 75),
         (errors.MigrationDrift, 78),
         (errors.DatabaseUnavailable, 69),
         (errors.TryAgain, 75),

@@ -1,7 +1,7 @@
 """Two neighbouring releases on one database, one of them with a migration more.
 
     old daemon runs ─▶ the next release migrates ─▶ both run ─▶ the old one is killed
-                                                              └▶ it is started again: refused, 78
+                                                              └▶ it is started again: refused, 75
 
 The next release is this one with another number and one migration that adds a column.
 """
@@ -19,7 +19,7 @@ from faults.daemon_process import Daemon
 from faults.processes import Child
 from faults.round import CHANNELS, CONCURRENCY, Case, Round
 
-REFUSED = 78
+REFUSED = 75
 MIGRATE_SECONDS = 40.0
 START_SECONDS = 40.0
 PAUSE_SECONDS = 2.0

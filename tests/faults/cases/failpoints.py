@@ -47,7 +47,7 @@ echo "0 ${id%%\"*} exec" >> "$1"
 """
 """Writes the delivery into the ledger; its arguments are the file, and seconds to take."""
 
-OTHERS: Mapping[str, Any] = {"timeout": "1s", "concurrency": CONCURRENCY, "retry": RETRY}
+OTHERS: Mapping[str, Any] = {"timeout": "3s", "concurrency": CONCURRENCY, "retry": RETRY}
 
 
 class Kind(StrEnum):

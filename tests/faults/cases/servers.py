@@ -137,6 +137,7 @@ CASES = (
         fail_over_from_refusal,
         drain_seconds=40,
         starts_within=2,
+        recovers_within=2,
     ),
     Case(
         "failover-silent",
@@ -144,6 +145,6 @@ CASES = (
         fail_over_from_silence,
         drain_seconds=40,
         starts_within=10,
-        recovers_within=20,
+        recovers_within=10,
     ),
 )

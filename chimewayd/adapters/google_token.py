@@ -180,7 +180,7 @@ class TokenStore:
         )
 
     def _late(self) -> Outcome:
-        return Unavailable(detail=f"{self._where()}: no token in time")
+        return Unavailable(detail=f"{self._where()}: no answer in time")
 
     def _where(self) -> str:
         return self._account.token_uri.authority

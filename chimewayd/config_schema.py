@@ -51,7 +51,7 @@ def schema() -> dict[str, Any]:
     for kind in adapters.BUILT_IN:
         own = adapters.load(kind).Settings.model_json_schema(schema_generator=_Generator)
         definitions |= own.pop("$defs", {})
-        definitions[f"settings of {kind}"] = own
+        definitions[f"settings-of-{kind}"] = own
     definitions["ChannelConfig"]["allOf"] = [_settings_of(kind) for kind in adapters.BUILT_IN]
     # pydantic says which names fit, and not that others do not.
     document["properties"]["channels"]["additionalProperties"] = False
@@ -61,7 +61,7 @@ def schema() -> dict[str, Any]:
 def _settings_of(kind: str) -> dict[str, Any]:
     return {
         "if": {"properties": {"adapter": {"const": kind}}},
-        "then": {"properties": {"settings": {"$ref": f"#/$defs/settings of {kind}"}}},
+        "then": {"properties": {"settings": {"$ref": f"#/$defs/settings-of-{kind}"}}},
     }
 
 

@@ -31,6 +31,8 @@ class Layer:
 
     source: str
     values: Mapping[str, Any]
+    file: Path | None = None
+    """Where they were read, if in a file."""
 
 
 def collect(
@@ -72,19 +74,27 @@ def from_credentials(settings: type[BaseSettings], directory: Path) -> list[Laye
     Other files are left alone: a unit may keep its keys and certificates there too.
     """
     reader = EnvSettingsSource(settings)
-    layers = []
     try:
-        for path in sorted(directory.iterdir()):
-            if path.name.partition("__")[0] in settings.model_fields:
-                text = path.read_text(encoding="utf-8").rstrip("\r\n")
-                layers.append(Layer(str(path), _nest(reader, PREFIX + path.name, text, str(path))))
+        paths = sorted(directory.iterdir())
     except OSError as error:
         raise ConfigError(
             "CREDENTIALS_DIRECTORY", f"cannot be read: {error.strerror}", source=str(directory)
         ) from error
+    paths = [path for path in paths if path.name.partition("__")[0] in settings.model_fields]
+    return [
+        Layer(str(path), _nest(reader, PREFIX + path.name, _credential(path), str(path)), path)
+        for path in paths
+    ]
+
+
+def _credential(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise ConfigError(path.name, problem, source=str(path)) from error
     except UnicodeDecodeError:
         raise ConfigError(path.name, "is not UTF-8 text", source=str(path)) from None
-    return layers
 
 
 def from_file(path: Path, *, may_be_missing: bool) -> Layer:
@@ -104,7 +114,7 @@ def from_file(path: Path, *, may_be_missing: bool) -> Layer:
         raise _bad_file(path, problem, "the path of a TOML file") from error
     text = _decode(path, data)
     try:
-        return Layer(str(path), tomllib.loads(text))
+        return Layer(str(path), tomllib.loads(text), path)
     except ValueError as error:
         problem = str(error).replace("at end of document", _end_of(text))
         raise _bad_file(path, f"is not valid TOML: {problem}") from None

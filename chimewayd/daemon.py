@@ -42,7 +42,7 @@ from chimewayd.state import State, begin
 from chimewayd.sweep import sweep
 from chimewayd.systemd import Notifier
 from chimewayd.tracing import tracing
-from chimewayd.vitals import tell
+from chimewayd.vitals import tell, watch_loop
 
 COLLECT_AFTER_OBJECTS = 50_000
 """Container objects made, less those freed, before Python looks for cycles; its own default is
@@ -122,6 +122,7 @@ async def _until_stopped(
         await everything.start(heed_signals, state, everything.cancel_scope)
         everything.start_soon(heed_overrun, state)
         everything.start_soon(tell, state, watchdog_seconds)
+        everything.start_soon(watch_loop)
         if listening is not None:
             everything.start_soon(answer, state, listening)
         await _deliver(state, opened)

@@ -31,7 +31,11 @@ DEFAULT_PORT: Final = "5432"
 _FORM = "postgresql://user:password@host:port/database?key=value"
 _TIMEOUT_LIMIT_SECONDS = 3600
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:]*)(?::(\d{1,5}))?", re.ASCII)
-_ESCAPE_HINT = "percent-encode special characters in user and password (/ is %2F, @ is %40)"
+_ESCAPE_HINT = (
+    "percent-encode special characters in user and password (/ is %2F, @ is %40, % is %25)"
+)
+_NO_ESCAPE = re.compile(r"%(?!(?!00)[0-9A-Fa-f]{2})")
+"""As in libpq, which would not guess either what a lone percent sign means."""
 
 # Tuning, and protections that asyncpg does not have: the connection works without them.
 _DROPPED = frozenset({
@@ -202,6 +206,7 @@ def _split(dsn: str, setting: str) -> _Parts:
         or "#" in dsn
         or "@" in url.path
         or not dsn.isprintable()
+        or _NO_ESCAPE.search(f"{url.netloc.rpartition('@')[0]}{url.path}?{url.query}") is not None
         or not all(_HOST.fullmatch(host) for host in hosts.split(","))
     )
     if is_ambiguous:

@@ -2,9 +2,8 @@
 
     event ── level filter ── bound context ── not too often ──▶ render ── redact, escape ──▶ bytes
 
-Event names are this closed list and nothing else; all else about an event is a field. Secrets
-are struck out in the last step, when tracebacks are text already. Whatever a value holds, it
-cannot begin a line of its own or steer a terminal.
+Event names are this closed list; all else about an event is a field. Secrets are struck out last,
+when tracebacks are text. No value can begin a line of its own or steer a terminal.
 """
 
 import json
@@ -70,6 +69,7 @@ class Event(StrEnum):
     LISTENER_CONNECTED = "listener_connected"
     LISTENER_DEAF = "listener_deaf"
     LISTENER_LOST = "listener_lost"
+    LOOP_BLOCKED = "loop_blocked"
     MIGRATION_APPLIED = "migration_applied"
     NAME_TAKEN = "name_taken"
     OUTCOME_STALE = "outcome_stale"
@@ -78,14 +78,13 @@ class Event(StrEnum):
     QUEUE_FIGURES_FAILED = "queue_figures_failed"
     RECORD_FAILED = "record_failed"
     RECORD_LOCKED = "record_locked"
+    SECRETS_EXPOSED = "secrets_exposed"
     STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"
     TEST_MODE = "test_mode"
 
 
-_NEVER_HELD_BACK: Final = frozenset(
-    {Event.ATTEMPT_RECORDED, Event.OUTCOME_STALE, Event.LINES_HELD_BACK}
-)
+_NEVER_HELD_BACK: Final = {Event.ATTEMPT_RECORDED, Event.OUTCOME_STALE, Event.LINES_HELD_BACK}
 
 
 def setup(

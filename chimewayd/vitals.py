@@ -16,6 +16,10 @@ from chimewayd.progress import Watch, limit_seconds, to_do
 from chimewayd.state import State
 from chimewayd.systemd import PINGS_PER_WATCHDOG, STATUS_SECONDS
 
+LOOP_LOOK_SECONDS = 0.5
+LOOP_LATE_SECONDS = 2.0
+"""Late by this, a look was kept waiting by more than a busy moment."""
+
 log = structlog.get_logger()
 
 
@@ -39,6 +43,19 @@ async def tell(state: State, watchdog_seconds: float | None) -> None:
                 state.notifier.tell(f"STATUS={status}", figures.written())
                 told = status
         await anyio.sleep(interval)
+
+
+async def watch_loop() -> None:
+    """Say for ever when the event loop stood: then no deadline is kept, by no fault of a stage."""
+    while True:
+        due = anyio.current_time() + LOOP_LOOK_SECONDS
+        await anyio.sleep(LOOP_LOOK_SECONDS)
+        if (late := anyio.current_time() - due) > LOOP_LATE_SECONDS:
+            log.warning(
+                Event.LOOP_BLOCKED,
+                seconds=round(late, 1),
+                reason="an adapter blocks, or the machine is overrun",
+            )
 
 
 def describe(state: State, figures: Figures, now: float) -> str:

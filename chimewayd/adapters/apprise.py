@@ -11,6 +11,7 @@ names it or fills in a part. Missing on purpose: recipients that are Apprise URL
 import logging
 import re
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, ClassVar
 from urllib.parse import quote, unquote
@@ -90,9 +91,22 @@ class AppriseSettings(AdapterSettings):
         before, place, _ = url.get_secret_value().partition(PLACE)
         if not place or not re.search(r"://[^/?]*[/?]", before):
             raise ValueError(f"has no {PLACE} after its host")
-        filled = url.get_secret_value().replace(PLACE, "1234567890")
-        _check(filled, info.data.get("schemes"), "it")
+        _check(_filled(url), info.data.get("schemes"), "it")
         return url
+
+    def dangers(self) -> Iterator[tuple[str, str]]:
+        """Name the URLs that say `verify=no`, in whatever spelling: their plug-in knows."""
+        urls = {f"urls.{name}": url.get_secret_value() for name, url in self.urls.items()}
+        if self.url is not None:
+            urls["url"] = _filled(self.url)
+        for setting, url in urls.items():
+            service = _service(url, 1.0)
+            if service is not None and not service.verify_certificate:
+                yield setting, "no certificate is checked: anybody on the way can read and answer"
+
+
+def _filled(url: SecretStr) -> str:
+    return url.get_secret_value().replace(PLACE, "1234567890")
 
 
 def _check(url: str, schemes: frozenset[str] | None, what: str) -> None:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chimewayd.cli.output import emit, emit_json, json_option, paint, printable
+from chimewayd.cli.output import (
+    emit,
+    emit_json,
+    json_option,
+    log_to_stderr,
+    paint,
+    printable,
+)
 from chimewayd.cli.session import Sources, pass_sources, require_channel, source_options
 
 if TYPE_CHECKING:
@@ -34,12 +41,15 @@ def check(sources: Sources) -> int:
     """Say whether the daemon would start, or reload, with these settings.
 
     Each fault is named, with where it came from and what is allowed. Exit status 0: right; 78:
-    wrong. The channels' adapters check their own settings; nothing is opened.
+    wrong. The channels' adapters check their own settings; nothing is opened. What is allowed and
+    unsafe is told on stderr, as at each start.
     """
-    from chimewayd import dsn
+    from chimewayd import dsn, exposed_secrets
     from chimewayd.startup import make_adapters
 
+    log_to_stderr()
     settings = sources.load()
+    exposed_secrets.warn(sources.config)
     require_channel(settings)
     make_adapters(settings)
     for setting in ("dsn", "listen_dsn"):

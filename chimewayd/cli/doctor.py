@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chimewayd.cli.output import emit, emit_json, json_option, paint, printable
+from chimewayd.cli.output import (
+    emit,
+    emit_json,
+    json_option,
+    log_to_stderr,
+    paint,
+    printable,
+)
 from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 
 if TYPE_CHECKING:
@@ -52,6 +59,7 @@ def command(sources: Sources, /, *, repair: bool, channels: bool, as_json: bool)
         else:
             emit("\n".join(f"{key}  {how}" for key, how in repaired) or "nothing to repair")
         return 0
+    log_to_stderr()
     findings = anyio.run(_examine, sources, channels, as_json)
     levels = [str(finding.level) for finding in findings]
     if as_json:

@@ -54,6 +54,13 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
+def log_to_stderr() -> None:
+    """Let what modules log, warnings at least, not come between what a command prints."""
+    from chimewayd import log
+
+    log.setup("warning", "console", sys.stderr.buffer)
+
+
 def drop_stdout() -> None:
     """Let what is still buffered go nowhere, so that the interpreter's exit does not complain."""
     null = os.open(os.devnull, os.O_WRONLY)

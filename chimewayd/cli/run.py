@@ -64,7 +64,7 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
       chimewayd run --config chimewayd.toml --processes 4
       CHIMEWAYD_CHANNELS__HOOKS__ADAPTER=webhook chimewayd --dsn postgresql://localhost/app run
     """
-    from chimewayd import log, log_context
+    from chimewayd import exposed_secrets, log, log_context
 
     # Until somebody heeds it: what a reload would read is being read anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -74,6 +74,8 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
     if member is not None:
         log_context.instance = settings.name
     log.setup(settings.log_level, settings.log_format)
+    if member is None:
+        exposed_secrets.warn(sources.config)
     if member is None and processes > 1:
         return _supervise(sources, settings, processes, wants_migration)
     return _deliver(settings, reread, member, wants_migration)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 from yarl import URL
 
 from chimewayd.adapters import make
@@ -99,6 +100,26 @@ async def test_recipient_without_a_name_is_refused_where_only_names_are_configur
     outcome = await send(delivery, {"urls": {"ops": url_of(hooks, "/ops")}}, recipient="bob")
 
     assert outcome == Permanent(detail="recipient is not one of the names in the setting urls")
+
+
+@pytest.mark.parametrize("said", ["verify=no", "verify=0", "VERIFY=false", "x=1&%76erify=n"])
+def test_url_that_checks_no_certificate_is_told_by_name(said: str) -> None:
+    url = f"jsons://me:canary-password@example.org/{{recipient}}?{said}"
+    settings = {"url": url, "urls": {"bad": url.format(recipient="x"), "good": "jsons://h/x"}}
+
+    with capture_logs() as events:
+        make("tail", "apprise", settings, LONG)
+
+    told = [(line["event"], line["channel"], line["setting"]) for line in events]
+    assert told == [("channel_unsafe", "tail", "urls.bad"), ("channel_unsafe", "tail", "url")]
+    assert "canary" not in str(events)
+
+
+def test_url_that_checks_certificates_is_not_told() -> None:
+    with capture_logs() as events:
+        make("tail", "apprise", {"url": "jsons://example.org/{recipient}?verify=yes"}, LONG)
+
+    assert events == []
 
 
 async def test_redirect_is_not_followed(hooks: Receiver, delivery: Delivery) -> None:

@@ -32,6 +32,23 @@ async def test_certificates_that_are_not_checked_are_told_for_each_channel_at_th
     assert len(daemon.of("channel_unsafe")) == len(open_)
 
 
+async def test_check_of_the_settings_tells_what_is_unsafe_beside_what_it_prints() -> None:
+    apprise = {"urls": {"ops": "jsons://me:canary@example.org/x?verify=no"}}
+    channels = {
+        "hooks": {"adapter": "webhook", "settings": {"verify_tls": False}},
+        "tail": {"adapter": "apprise", "settings": apprise},
+    }
+
+    ended = await chimewayd(
+        "config", "check", environment={"CHIMEWAYD_CHANNELS": json.dumps(channels)}
+    )
+
+    assert (ended.exit_code, ended.stdout) == (0, "right: hooks, tail\n")
+    assert ended.stderr.count("channel_unsafe") == len(channels)
+    assert "urls.ops" in ended.stderr
+    assert "canary" not in ended.stderr
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:{}", "[::]:{}", "192.0.2.1:{}"])
 async def test_address_that_others_reach_is_refused_without_a_token(
     dsn: str, unused_port: int, address: str

@@ -15,6 +15,7 @@ SECRET = "s3cret"
     [
         "postgresql://",
         "postgresql://user:pass%40word@db.example.org:5432/app",
+        "postgresql://user:50%25off@db.example.org:5432/app",
         "postgres://h1:5432,h2:5433/app?target_session_attrs=read-write",
         "postgresql://[::1]:5432/app",
         "postgresql://%2Frun%2Fpostgresql/app",

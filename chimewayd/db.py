@@ -6,9 +6,11 @@ Rows become models here and nowhere else.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from chimewayd.config_channel import BreakerPolicy, ChannelConfig
+from chimewayd.errors import UnexpectedAnswer
 from chimewayd.models import (
     Delivery,
     Ended,
@@ -61,6 +63,18 @@ from chimeway.stats() as s
 """
 
 
+_NEVER_NULL = tuple(
+    Delivery._fields.index(name)
+    for name in (
+        *("delivery_id", "claim_id", "attempt_number", "channel", "recipient", "payload_json"),
+        *("metadata_json", "attempts_before", "lost_count", "waited_seconds"),
+    )
+)
+"""Of a delivery that was claimed."""
+_never_null = itemgetter(*_NEVER_NULL)
+VERDICTS = frozenset({"applied", "already_applied", "stale", "gone"})
+
+
 @dataclass(slots=True)
 class Identity:
     """Who this process is to the database."""
@@ -101,7 +115,14 @@ async def claim(session: Session, me: Identity, room: Room, *, arm: bool) -> lis
         *(me.daemon_id, me.name, list(room.channels), list(room.channels.values()), room.limit),
         *(me.lease, arm, room.takes_suspect),
     )
-    return [Delivery._make(row) for row in rows]
+    deliveries = [Delivery._make(row) for row in rows]
+    for delivery in deliveries:
+        if None in _never_null(delivery):
+            missing = [Delivery._fields[n] for n in _NEVER_NULL if delivery[n] is None]
+            raise UnexpectedAnswer("claim", f"nothing in {', '.join(missing)}")
+        if delivery.channel not in room.channels:
+            raise UnexpectedAnswer("claim", f"channel {delivery.channel!r}, not asked for")
+    return deliveries
 
 
 async def record(
@@ -130,7 +151,14 @@ async def record(
         [now - r.finished for r in reports],
         *(_unless_empty([getattr(o, name, None) for o in outcomes]) for name in EVIDENCE),
     )
-    return [Verdict._make(row) for row in rows]
+    verdicts = [Verdict._make(row) for row in rows]
+    asked = {(r.delivery.delivery_id, r.delivery.claim_id) for r in reports}
+    for verdict in verdicts:
+        if verdict.verdict not in VERDICTS:
+            raise UnexpectedAnswer("record", f"the verdict {verdict.verdict!r}")
+        if verdict[:2] not in asked:
+            raise UnexpectedAnswer("record", "a verdict on a call that was not reported")
+    return verdicts
 
 
 def _unless_empty(column: list[object]) -> list[object] | None:

@@ -6,6 +6,7 @@
     ├── MigrationDrift                 78  an applied migration is not the file we ship
     ├── DatabaseUnavailable            69  no answer from the database
     │   └── Locked                         somebody else holds what it needs; it works otherwise
+    ├── UnexpectedAnswer                1  a function of the schema answered what it cannot
     ├── TryAgain                       75  not now: somebody else is at it
     ├── DeliveryNotFound      NC001     3  no such delivery
     ├── TransitionRefused     NC002     1  the state table does not allow it
@@ -64,6 +65,15 @@ class DatabaseUnavailable(ChimewaydError):
 
 class Locked(DatabaseUnavailable):
     """Somebody holds a lock on what the statement needs, for longer than we wait."""
+
+
+class UnexpectedAnswer(ChimewaydError):
+    """A function of the schema returned what ours never does: somebody changed it."""
+
+    def __init__(self, function: str, what: str) -> None:
+        super().__init__(
+            f"chimeway.{function} returned {what}: it is not this release's; see chimewayd doctor"
+        )
 
 
 class TryAgain(ChimewaydError):

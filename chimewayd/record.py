@@ -23,7 +23,7 @@ from chimewayd.adapters.evidence import clean
 from chimewayd.attempt_line import attempt_line
 from chimewayd.breakers import Breakers
 from chimewayd.counts import Counts
-from chimewayd.errors import DatabaseUnavailable, Locked
+from chimewayd.errors import DatabaseUnavailable, Locked, UnexpectedAnswer
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
@@ -189,7 +189,7 @@ async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
         return await db.record(desk.session, desk.me, reports, anyio.current_time())
     except Locked:
         return await _record_unlocked(desk, reports)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, UnexpectedAnswer):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcomes must not be lost
         return await _record_apart(desk, reports, error)

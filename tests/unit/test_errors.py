@@ -15,6 +15,7 @@ from chimewayd import errors
         (errors.SchemaMismatch, 75),
         (errors.MigrationDrift, 78),
         (errors.DatabaseUnavailable, 69),
+        (errors.UnexpectedAnswer, 1),
         (errors.TryAgain, 75),
         (errors.DeliveryNotFound, 3),
         (errors.TransitionRefused, 1),

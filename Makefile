@@ -50,9 +50,10 @@ audit: .venv/installed-audit ## known vulnerabilities of our dependencies; fails
 sbom: .venv/installed-audit ## write sbom.json, the bill of materials (CycloneDX)
 	$(BIN)/python tests/supply_chain.py sbom
 
-pages: .venv/installed-check ## write the generated pages anew: the manual, the commands' output, the example settings
+pages: .venv/installed-check ## write the generated pages anew: the manual, the commands' output, the example settings, the bad inputs
 	$(BIN)/python tests/man_page.py
 	$(BIN)/python tests/command_page.py
+	$(BIN)/python tests/bad_inputs_page.py
 	$(BIN)/python -c 'from chimewayd.config_reference import example; print(example(), end="")' > deploy/config.example.toml
 
 constraints: .venv/installed-package ## pin every dependency, with hashes, in deploy/constraints*.txt

@@ -33,7 +33,7 @@ test-model: .venv/installed-check ## check the protocol's model; needs spin and 
 bench: .venv/installed-bench ## the speed, beside other queues; QUICK=1 takes minutes, ARGS="--rows drain" chooses
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
-bench-costs: .venv/installed-check ## what logs and metrics cost a delivery, in microseconds
+bench-costs: .venv/installed-check ## what logs, metrics and traces cost a delivery, in microseconds
 	PYTHONPATH=tests $(BIN)/python -m bench.costs
 
 check: .venv/installed-check ## format, lint, types, import layers, guards

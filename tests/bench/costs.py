@@ -6,18 +6,23 @@ cost of ours.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 import structlog
 from deliveries import deliveries
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from chimewayd import log
 from chimewayd.attempt_line import attempt_line
 from chimewayd.counts import Counts
 from chimewayd.log import Event
 from chimewayd.models import Report, Succeeded, Temporary, Verdict
+from chimewayd.tracing import Spans
 
 ROUNDS = 15
 ROUND_SECONDS = 0.1
@@ -40,6 +45,7 @@ def deeds() -> dict[str, tuple[Deed, int]]:
     reports, verdicts = batch(Succeeded(status_code=200), "succeeded")
     failures, failed = batch(Temporary(status_code=503, detail="HTTP 503"), "failed")
     counts, logger = Counts(), structlog.get_logger()
+    traced, sampled_out = tracing(ALWAYS_ON), tracing(ALWAYS_OFF)
 
     def lines(calls: list[Report], ends: list[Verdict]) -> None:
         log.emit_many(attempt_line(call, end, 5) for call, end in zip(calls, ends, strict=True))
@@ -63,7 +69,30 @@ def deeds() -> dict[str, tuple[Deed, int]]:
             lambda: count(reports[:1], verdicts[:1]),
             1,
         ),
+        "span of a delivery, in a batch of 500": (lambda: traced(reports, verdicts), BATCH),
+        "span that is not sampled": (lambda: sampled_out(reports, verdicts), BATCH),
     }
+
+
+def tracing(sampler: Sampler) -> Callable[[list[Report], list[Verdict]], object]:
+    """Return what makes spans of a batch and has them encoded, in the exporter's thread."""
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Encoded()))
+    spans = Spans(provider.get_tracer("chimewayd"))
+
+    def trace(calls: list[Report], ends: list[Verdict]) -> None:
+        spans(calls, ends)
+        provider.force_flush()  # else the queue fills, and what is dropped costs nothing
+
+    return trace
+
+
+class Encoded(SpanExporter):
+    """A collector's requests without the collector."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS
 
 
 def batch(outcome: Succeeded | Temporary, status: str) -> tuple[list[Report], list[Verdict]]:

@@ -1,6 +1,5 @@
 """`chimewayd doctor` against set-ups that are really broken, each in its way, and a healthy one."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +8,8 @@ from urllib.parse import urlsplit
 import databases
 import engine
 import pytest
-from commands import Ended, chimewayd
+from commands import chimewayd
+from examined import doctor, found
 from pooler import pooled
 
 from chimewayd import __version__
@@ -17,24 +17,8 @@ from chimewayd.models import Status
 
 pytestmark = pytest.mark.anyio
 
-CHANNELS = json.dumps({"email": {"adapter": "sink"}})
 EXPECTED_OF_A_TEST_SERVER = ("server", "warning")
 """It runs without fsync, for nothing on it must survive."""
-
-
-async def doctor(dsn: str, *arguments: str, **settings: str) -> Ended:
-    given = {"dsn": dsn, "channels": CHANNELS} | settings
-    environment = {f"CHIMEWAYD_{name.upper()}": value for name, value in given.items()}
-    return await chimewayd("doctor", "--json", *arguments, environment=environment)
-
-
-def found(ended: Ended, level: str) -> list[tuple[str, str, str]]:
-    """Return check, what and remedy of the findings of a level."""
-    return [
-        (each["check"], each["what"], each["remedy"])
-        for each in ended.document["findings"]
-        if each["level"] == level
-    ]
 
 
 async def test_a_healthy_set_up_is_green(dsn: str, connection: engine.Connection) -> None:

@@ -37,17 +37,6 @@ exec chroot "$1/root" /bin/bash -euo pipefail -c "$4" copy "$5"
 """
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built as a release is."""
-    folder = tmp_path_factory.mktemp("deb")
-    built = subprocess.run(
-        [ROOT / "deploy/deb/build", folder], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    return Path(built.stdout.splitlines()[-1])
-
-
 def in_a_copy(package: Path, folder: Path, script: str, dsn: str = "") -> str:
     """Run a script as root in a copy of this system; the package lies in /package."""
     # Sockets are not found through an overlay; their folder is looked at as it is.

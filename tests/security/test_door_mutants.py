@@ -67,6 +67,12 @@ OPENED: Mapping[str, Opened] = {
         "  using (true)\n",
         "tests/security/test_tenants.py::test_tenants_login_sees_and_inserts_its_own",
     ),
+    "certificates are not checked, and nobody is told": Opened(
+        "chimewayd/adapters/apprise.py",
+        "            if service is not None and not service.verify_certificate:\n",
+        "            if service is None:\n",
+        "tests/adapters/test_apprise.py::test_url_that_checks_no_certificate_is_told_by_name",
+    ),
     "an answer is kept without a bound": Opened(
         "chimewayd/adapters/evidence.py",
         "EXCERPT_LIMIT_BYTES = 2 * 1024\n",
@@ -89,7 +95,7 @@ async def ran(project: Path, test: str) -> subprocess.CompletedProcess[bytes]:
     """Run one test of a copy, against the package of that copy."""
     with anyio.fail_after(DEADLINE_SECONDS):
         return await anyio.run_process(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
             cwd=project,
             env=os.environ | {"PYTHONPATH": str(project)},
             check=False,

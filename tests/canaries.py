@@ -4,6 +4,7 @@ The log is the daemon's own to give; the rest is asked for here.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,15 @@ from chimewayd import embedded
 PAYLOAD = "canary-payload-2Wp"
 HTTP_TOKEN = "canary-http-token-of-32-characters"
 
+RECIPIENT = re.compile(r'"recipient":"(?:[^"\\]|\\.)*",?')
+
 TABLES = """
 select c.relname::text from pg_class as c
 where c.relnamespace = 'chimeway'::regnamespace and c.relkind = 'r'
+"""
+
+EXPLAINED = """
+select e.* from chimeway.deliveries as d cross join lateral chimeway.explain(d.id) as e
 """
 
 
@@ -44,7 +51,9 @@ async def told_by_commands(
     commands: list[tuple[str, ...]] = [
         *(("--dsn", dsn, "explain", each) for each in ids),
         ("--dsn", dsn, "status", "--json"),
+        ("--dsn", dsn, "list"),
         ("--dsn", dsn, "list", "--json"),
+        ("--dsn", dsn, "tail", "--once", "--lines", "100"),
         ("--dsn", dsn, "failures"),
         ("--dsn", dsn, "doctor"),
         ("--dsn", dsn, "config", "show"),
@@ -53,11 +62,16 @@ async def told_by_commands(
         ("--dsn", dsn, "send", "Bad Channel", "ada", "--payload", json.dumps({"a": PAYLOAD})),
     ]
     ended = [await chimewayd(*command, environment=environment) for command in commands]
-    return "\n".join(each.stdout + each.stderr for each in ended)
+    return "\n".join(_without_recipients(each.stdout) + each.stderr for each in ended)
+
+
+def _without_recipients(printed: str) -> str:
+    """Leave out what programs get whole: an operator may ask whom a delivery is for."""
+    return RECIPIENT.sub("", printed)
 
 
 async def told_by_the_database(connection: asyncpg.Connection) -> str:
-    """Return each column of each table but the two that producers write to be read."""
+    """Return each column of each table but the two that producers write, and what explain says."""
     rows = []
     for (table,) in await connection.fetch(TABLES):
         for row in await connection.fetch(f"select * from chimeway.{table}"):  # noqa: S608 - our own tables
@@ -65,6 +79,7 @@ async def told_by_the_database(connection: asyncpg.Connection) -> str:
                 name: value for name, value in row.items() if name not in {"payload", "recipient"}
             }
             rows.append(str(kept))
+    rows += [str(dict(row)) for row in await connection.fetch(EXPLAINED)]
     rows += [str(dict(row)) for row in await connection.fetch("select * from pg_stat_activity")]
     return "\n".join(rows)
 

@@ -28,6 +28,9 @@ SMTP_PASSWORD = "canary-smtp-password-1Fd"
 PLANTED = {
     "slack": "xoxb-canary-slack-3Gh",
     "discord": "canary.discord.token-6Jk",
+    "slack url": "canarySlackUrl4Tr7Yx0Pz9",
+    "discord url": "canary-discord-url-of-68-characters-5Bn-0123456789-0123456789-01234",
+    "teams url": "canary-teams-url-6Vc",
     "telegram": "123456789:canary-telegram-8Lz",
     "twilio": "canary-twilio-auth-0Xc",
     "webpush": WEBPUSH_KEY,
@@ -136,6 +139,9 @@ def _chat_and_push(stand: Stand, way: Way, tokens: TokenEndpoint) -> None:
     account = service_account(f"{tokens.url}/token")
     refused = service_account(f"{url}/token")
     apprise = {"ada": f"json://user:{PLANTED['apprise']}@{url.partition('://')[2]}/x"}
+    slack_url = f"{url}/services/T0/B0/{PLANTED['slack url']}"
+    discord_url = f"{url}/api/webhooks/123456789012345678/{PLANTED['discord url']}"
+    teams_url = f"{url}/invoke?sp=%2Ftriggers&sig={PLANTED['teams url']}"
     for adapter, settings, recipient in (
         ("slack", here | {"token": PLANTED["slack"]}, "C0123"),
         ("discord", here | {"token": PLANTED["discord"]}, "123456789012345678"),
@@ -146,6 +152,13 @@ def _chat_and_push(stand: Stand, way: Way, tokens: TokenEndpoint) -> None:
         ("apprise", {"urls": apprise}, "ada"),
     ):
         _add(stand, f"{adapter}-{way}", adapter, settings, recipient)
+    # An incoming webhook's URL is its key.
+    for adapter, recipient in (
+        ("slack", slack_url),
+        ("discord", discord_url),
+        ("teams", teams_url),
+    ):
+        _add(stand, f"{adapter}-url-{way}", adapter, HERE, recipient)
     _add(stand, f"token-{way}", "fcm", here | {"service_account": refused}, "app-1:t0k")
 
 

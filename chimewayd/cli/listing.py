@@ -9,6 +9,7 @@ import click
 
 from chimewayd.cli import selection
 from chimewayd.cli.output import emit, emit_json, json_option, paint, table
+from chimewayd.cli.recipient import shown
 from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 from chimewayd.cli.tally import NOTHING_MATCHED
 
@@ -88,7 +89,7 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     from chimewayd.cli.timeline import moment
 
-    recipient = row["recipient"]
+    recipient = shown(row["recipient"])
     if len(recipient) > RECIPIENT_CELLS:
         recipient = recipient[: RECIPIENT_CELLS - 1] + "…"
     return (

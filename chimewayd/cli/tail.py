@@ -17,6 +17,7 @@ import click
 
 from chimewayd.cli import selection
 from chimewayd.cli.output import emit, emit_json_line, json_option, paint, printable
+from chimewayd.cli.recipient import shown
 from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 from chimewayd.cli.watching import watch
 
@@ -165,5 +166,5 @@ def line(row: Row) -> str:
     said = f"  {row['detail']}" if row["detail"] else ""
     return printable(
         f"{moment(row['finished_at'])}  {row['delivery_id']}  {row['channel']}  "
-        f"attempt {row['attempt_number']}  {how}  {took}  {row['recipient']}{said}{again}"
+        f"attempt {row['attempt_number']}  {how}  {took}  {shown(row['recipient'])}{said}{again}"
     )

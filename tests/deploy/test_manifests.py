@@ -58,6 +58,18 @@ def test_settings_of_the_manifest_are_right(in_pod: Settings) -> None:
     assert "REPLACE" in in_pod.dsn.get_secret_value()
 
 
+@pytest.mark.long
+def test_manifest_fits_the_cluster_s_own_schemas() -> None:
+    # 22 MB of schemas, which not every run of the tests is to fetch.
+    kubernetes = pytest.importorskip(
+        "kubernetes_validate", reason="pip install kubernetes-validate"
+    )
+
+    for document in manifests().values():
+        for version in ("1.25", "1.30", kubernetes.latest_version()):
+            kubernetes.validate(document, version, strict=True)
+
+
 def test_probes_ask_where_the_daemon_answers(in_pod: Settings) -> None:
     pod = container("Deployment")
     probes = [pod[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]

@@ -1,7 +1,8 @@
 """Who may do what: the documented matrix, chimeway.rights() and the catalog say the same.
 
-A new function, table, sequence or column fails here until somebody decided who may use it: its
-place in the tables of sql/README.md, and a line in sql/functions/rights.sql for each role's right.
+A new function, table, sequence, column or type fails here until somebody decided who may use it:
+its place in the tables of sql/README.md, and a line in sql/functions/rights.sql for each right of a
+role.
 """
 
 import re
@@ -27,6 +28,10 @@ where c.relnamespace = 'chimeway'::regnamespace and c.relkind not in ('i', 't')
 union all
 select 'deliveries.' || a.attname from pg_attribute as a
 where a.attrelid = 'chimeway.deliveries'::regclass and a.attnum > 0 and not a.attisdropped
+union all  -- types, domains, operators and whatever else a schema can hold
+select pg_describe_object(d.classid, d.objid, 0) from pg_depend as d
+where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'chimeway'::regnamespace
+  and d.classid not in ('pg_proc'::regclass, 'pg_class'::regclass)
 """
 
 GRANTED = """
@@ -118,6 +123,11 @@ async def test_every_object_has_been_placed_and_every_right_is_the_documented_on
         "create table chimeway.extra (id integer)",
         "create view chimeway.extra as select 1 as one",
         "create sequence chimeway.extra",
+        "create domain chimeway.extra as text",
+        "create type chimeway.extra as enum ('a')",
+        "create type chimeway.extra as (a text)",
+        "create operator chimeway.=== (function = int4pl, leftarg = int4, rightarg = int4)",
+        'create collation chimeway.extra from "C"',
         "alter table chimeway.deliveries add column extra text",
         "grant select on chimeway.jobs to chimeway_reader",
         "grant select (payload) on chimeway.deliveries to chimeway_producer",

@@ -43,6 +43,11 @@ def installed(unit: Path, folder: Path) -> Path:
     return copy
 
 
+@UNITS
+def test_memory_with_secrets_in_it_is_never_dumped(unit: Path) -> None:
+    assert values(unit, "LimitCORE") == ["0"]
+
+
 @needs_systemd
 @UNITS
 def test_unit_is_verified_by_systemd_without_a_word(unit: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that hold secrets and that every user of the host can read.
+"""Secrets where every user of the host can read them: in open files, in the list of processes.
 
 A warning and no refusal: containers mount files as they like, and are alone with them.
 """
@@ -21,12 +21,21 @@ _DSNS = frozenset({"dsn", "listen_dsn"})
 log = structlog.get_logger()
 
 
-def warn(config_file: Path | None, environment: Mapping[str, str] = os.environ) -> None:
-    """Name each file of the settings that is exposed.
+def warn(
+    config_file: Path | None, given_dsn: str | None, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Name each file of the settings that is exposed, and the command line.
 
     Raises:
         ConfigError: a source cannot be read.
     """
+    if given_dsn is not None and _holds_secret(given_dsn):
+        log.warning(
+            Event.SECRETS_EXPOSED,
+            file="the command line",
+            danger="every user of this host can read the password of --dsn in a list of processes",
+            remedy="CHIMEWAYD_DSN, a file, or ~/.pgpass",
+        )
     for file in exposed(config_file, environment):
         log.warning(
             Event.SECRETS_EXPOSED,

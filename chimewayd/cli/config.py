@@ -49,7 +49,7 @@ def check(sources: Sources) -> int:
 
     log_to_stderr()
     settings = sources.load()
-    exposed_secrets.warn(sources.config)
+    exposed_secrets.warn(sources.config, sources.dsn)
     require_channel(settings)
     make_adapters(settings)
     for setting in ("dsn", "listen_dsn"):

@@ -75,7 +75,7 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
         log_context.instance = settings.name
     log.setup(settings.log_level, settings.log_format)
     if member is None:
-        exposed_secrets.warn(sources.config)
+        exposed_secrets.warn(sources.config, sources.dsn)
     if member is None and processes > 1:
         return _supervise(sources, settings, processes, wants_migration)
     return _deliver(settings, reread, member, wants_migration)

@@ -88,6 +88,20 @@ async def test_check_of_the_settings_tells_it_beside_what_it_prints(open_folder:
     assert TOKEN not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("dsn", "told"),
+    [(f"postgresql://me:{TOKEN}@h/d", True), ("postgresql://me@h/d", False)],
+)
+async def test_password_on_the_command_line_is_told(dsn: str, told: bool) -> None:
+    environment = {"CHIMEWAYD_CHANNELS": '{"bin": {"adapter": "sink"}}'}
+
+    ended = await chimewayd("config", "check", "--dsn", dsn, environment=environment)
+
+    assert ended.exit_code == 0
+    assert ("secrets_exposed" in ended.stderr) is told
+    assert TOKEN not in ended.stderr
+
+
 async def test_start_tells_it(dsn: str, open_folder: Path) -> None:
     credential = open_folder / "http_token"
     credential.write_text(TOKEN)

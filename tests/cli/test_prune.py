@@ -7,6 +7,7 @@ import engine
 import pytest
 from commands import chimewayd
 from running import eventually, running
+from terminal import on_a_terminal
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +119,16 @@ async def test_wrong_ages_stop_the_start(retention: dict[str, str], said: str) -
 
     assert ended.exit_code == 78
     assert said in ended.stderr
+
+
+async def test_a_terminal_sees_how_far_it_is(dsn: str, connection: engine.Connection) -> None:
+    await engine.configure(connection)
+    await old(connection, 1500)
+    await connection.execute("select chimeway.configure_retention('email', null, $1)", DAY)
+    await connection.execute("analyze chimeway.deliveries")
+
+    status, shown = await on_a_terminal("--dsn", dsn, "prune", "--dry-run")
+
+    assert status == 0
+    assert "1500/1500" in shown
+    assert "100%" in shown

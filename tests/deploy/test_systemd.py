@@ -4,7 +4,6 @@ It takes root and some minutes: `make test-long ARGS=tests/deploy/test_systemd.p
 """
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -286,10 +285,13 @@ def test_stop_lets_the_call_end_and_records_it(machine: booted.Machine) -> None:
     wait_for(machine, delivery_id)
 
 
-def test_purge_takes_the_units_along(system: booted.Machine) -> None:
-    purged = system.read(
-        "dpkg --purge chimewayd 2>&1; systemctl list-unit-files 'chimewayd*' || true"
-    )
+def test_upgrade_leaves_the_daemon_running_and_removal_ends_it(machine: booted.Machine) -> None:
+    before = shown(machine, "MainPID")
 
-    assert re.search(r"^0 unit files listed", purged, re.MULTILINE)
-    assert system.run("pgrep --uid chimewayd").returncode != 0
+    assert "the old release still runs" in machine.read("dpkg --install /root/chimewayd.deb 2>&1")
+
+    assert shown(machine, "MainPID") == before
+    wait_for(machine, send(machine, "bin"))
+    machine.read("dpkg --purge chimewayd 2>&1")
+    assert machine.run("pgrep --uid chimewayd").returncode == 1
+    assert machine.run("systemctl cat chimewayd").returncode == 1

@@ -81,7 +81,9 @@ def test_any_bytes_of_a_relay_are_an_outcome_and_no_success_before_the_final_dot
     outcome = anyio.run(call)
 
     assert isinstance(outcome, Outcome)
-    assert not isinstance(outcome, Succeeded) or (at == DOT and re.match(rb"2\d\d", answer))
+    # Of several lines the last one counts: clients differ where they have several codes.
+    says_so = at == DOT and re.search(rb"(?:\A|\n)2\d\d", answer)
+    assert says_so or not isinstance(outcome, Succeeded)
     told = [getattr(outcome, name, None) or "" for name in ("detail", "response")]
     told.append(getattr(outcome, "provider_message_id", None) or "")
     assert UNPRINTABLE.findall("".join(told)) == []

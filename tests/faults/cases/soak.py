@@ -14,7 +14,8 @@ from faults.cluster import connected
 from faults.daemon_process import Daemon
 from faults.round import Case, Round
 
-SOAK_SECONDS, SOAK_SECONDS_SHORT = 600.0, 60.0
+SOAK_SECONDS, SOAK_SECONDS_SHORT = 1200.0, 60.0
+"""The first half is long: more connections than ever before, at a fault, are memory that is kept."""
 SAMPLE_SECONDS = 2.0
 GROWTH_MIB_PER_10_MINUTES = 1.0
 RESIDENT_MIB = 120.0

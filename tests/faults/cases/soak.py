@@ -15,7 +15,7 @@ from faults.daemon_process import Daemon
 from faults.round import Case, Round
 
 SOAK_SECONDS, SOAK_SECONDS_SHORT = 1200.0, 60.0
-"""The first half is long: when a fault makes more connections than ever before, that much is kept."""
+"""The first half is long: each new high-water mark of open connections is memory that is kept."""
 SAMPLE_SECONDS = 2.0
 GROWTH_MIB_PER_10_MINUTES = 1.0
 RESIDENT_MIB = 120.0

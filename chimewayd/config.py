@@ -22,7 +22,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from chimewayd import config_layers as layers
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.config_errors import explain, setting_name, unknown_setting
-from chimewayd.config_types import ChannelName, HttpListen, LogFormat, LogLevel, Whole
+from chimewayd.config_types import (
+    HTTP_LISTEN_FORM,
+    ChannelName,
+    HttpListen,
+    LogFormat,
+    LogLevel,
+    Whole,
+)
 from chimewayd.durations import Duration, render
 from chimewayd.errors import ConfigError, ConfigErrors
 
@@ -99,7 +106,7 @@ class Settings(BaseSettings):
         default=None,
         description="Where /metrics, /livez, /readyz and /status answer; unset: nowhere.",
         json_schema_extra={
-            "allowed": "ADDRESS:PORT or unix:PATH",
+            "allowed": HTTP_LISTEN_FORM,
             "example": '"127.0.0.1:9464"',
         },
     )

@@ -103,16 +103,19 @@ ChannelRate = Annotated[
 
 
 def _read_address(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, http_address.HttpAddress):
         return value
+    # True is an int, and no port.
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     try:
-        return http_address.parse(value)
+        return http_address.parse(text)
     except ValueError as error:
         raise PydanticCustomError("http_address", "{why}", {"why": str(error)}) from None
 
 
+HTTP_LISTEN_FORM = "ADDRESS:PORT, PORT alone for 127.0.0.1, or unix:PATH"
 HttpListen = Annotated[
     http_address.HttpAddress,
     BeforeValidator(_read_address),
-    WithJsonSchema({"type": "string", "description": "ADDRESS:PORT or unix:PATH"}),
+    WithJsonSchema({"type": ["string", "integer"], "description": HTTP_LISTEN_FORM}),
 ]

@@ -1,5 +1,7 @@
 """Where the HTTP endpoint listens: `127.0.0.1:9464`, `[::1]:9464`, or `unix:/run/chimewayd/http`.
 
+A port alone, `9464` or `:9464`, is one of 127.0.0.1: who wants others to reach it says so.
+
 Addresses and no host names: what a name resolves to may change, and with it who can reach us.
 """
 
@@ -8,7 +10,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import PurePosixPath
 
+_NO_ADDRESS = "must be an address and a port, as in 127.0.0.1:9464, a port alone, or unix:/a/path"
 _TCP = re.compile(r"(?:(?P<name>[^\[\]:]+)|\[(?P<bracketed>[^\[\]]+)\]):(?P<port>[0-9]{1,5})")
+_PORT_ALONE = re.compile(r":?(?P<port>[0-9]{1,5})")
+_LOOPBACK = IPv4Address("127.0.0.1")
 _MOST_PORTS = 65_535
 _LONGEST_PATH = 100
 """Source: unix(7), sun_path has 108 bytes; the number of a process must fit as well."""
@@ -57,18 +62,24 @@ def parse(text: str) -> HttpAddress:
     """
     if text.startswith("unix:"):
         return _unix(text.removeprefix("unix:"))
+    if match := _PORT_ALONE.fullmatch(text):
+        return TcpAddress(_LOOPBACK, _port(match["port"]))
     match = _TCP.fullmatch(text)
     if match is None:
-        raise ValueError("must be an address and a port, as in 127.0.0.1:9464, or unix:/a/path")
+        raise ValueError(_NO_ADDRESS)
     name = match["bracketed"] or match["name"]
     try:
-        host = ip_address("127.0.0.1" if name == "localhost" else name)
+        host = _LOOPBACK if name == "localhost" else ip_address(name)
     except ValueError:
         raise ValueError("must be an IP address or localhost, and no other host name") from None
-    port = int(match["port"])
+    return TcpAddress(host, _port(match["port"]))
+
+
+def _port(digits: str) -> int:
+    port = int(digits)
     if port > _MOST_PORTS:
         raise ValueError(f"has a port above {_MOST_PORTS}")
-    return TcpAddress(host, port)
+    return port
 
 
 def _unix(path: str) -> UnixAddress:

@@ -1,5 +1,7 @@
 """Addresses of the HTTP endpoint: what is read, what is refused, and who may reach them."""
 
+from pathlib import Path
+
 import pytest
 
 from chimewayd.config import load
@@ -35,7 +37,16 @@ def test_localhost_is_this_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("9464", "must be an address and a port"),
+        ("65536", "has a port above 65535"),
+        (":99999", "has a port above 65535"),
+        (":", "must be an address and a port"),
+        ("::9464", "must be an address and a port"),
+        ("*:9464", "must be an IP address"),
+        ("-1", "must be an address and a port"),
+        ("94 64", "must be an address and a port"),
+        ("9464\n", "must be an address and a port"),
+        ("946400", "must be an address and a port"),
+        ("٩٤٦٤", "must be an address and a port"),
         ("127.0.0.1", "must be an address and a port"),
         ("127.0.0.1:", "must be an address and a port"),
         ("127.0.0.1:-1", "must be an address and a port"),
@@ -56,9 +67,48 @@ def test_what_is_no_address_is_refused(text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "port"),
+    [("9464", 9464), ('"9464"', 9464), ('":9464"', 9464), ("0x24F8", 9464), ("0", 0), ('":0"', 0)],
+)
+def test_port_alone_is_this_machines(tmp_path: Path, written: str, port: int) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"http_listen = {written}\n")
+
+    address = load(file, {}).http_listen
+
+    assert str(address) == f"127.0.0.1:{port}"
+    assert address is not None
+    assert not address.is_public
+
+
+@pytest.mark.parametrize("variable", ["9464", ":9464"])
+def test_port_alone_in_the_environment_is_this_machines(variable: str) -> None:
+    settings = load(environment={"CHIMEWAYD_HTTP_LISTEN": variable})
+
+    assert str(settings.http_listen) == "127.0.0.1:9464"
+
+
+def test_port_alone_is_public_in_no_process() -> None:
+    alone = [parse(f"{colon}{port}") for port in range(0, 65535, 257) for colon in ("", ":")]
+
+    assert not [str(address) for address in alone if address.is_public]
+    assert not [str(address) for address in alone if of_member(address, 2).is_public]
+
+
+@pytest.mark.parametrize("written", ["true", "9464.0", "-1", "65536", "[9464]"])
+def test_what_is_no_port_is_refused(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"http_listen = {written}\n")
+
+    with pytest.raises(ConfigError, match=r"^http_listen .*(must be an address|above 65535)"):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
     ("text", "third"),
     [
         ("127.0.0.1:9464", "127.0.0.1:9466"),
+        (":9464", "127.0.0.1:9466"),
         ("127.0.0.1:0", "127.0.0.1:0"),
         ("unix:/run/chimewayd/http", "unix:/run/chimewayd/http-3"),
         ("unix:/run/chimewayd/http.sock", "unix:/run/chimewayd/http-3.sock"),

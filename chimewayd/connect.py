@@ -12,19 +12,18 @@ server process that answers is not the one that greeted us.
 """
 
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import assert_never
 
 import anyio
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from chimewayd.dsn import Place, SessionAttrs, SocketOptions, Target
+from chimewayd.database_tls import is_refusal
 from chimewayd.pooled import PROTECTIONS, PooledConnection
+from chimewayd.target import Place, SessionAttrs, SocketOptions, Target
 
 STAGGER_SECONDS = 0.25
 """How long a host may be silent before the next one is tried beside it."""
@@ -63,6 +62,16 @@ class NoServer(Exception):  # noqa: N818 - says what happened
     def __init__(self, failures: dict[Place, Exception]) -> None:
         super().__init__()
         self.failures = failures
+
+
+class Unproven(OSError):  # noqa: N818 - says what happened
+    """A server on another machine did not prove that it is the right one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"{error}; the DSN names no sslmode, so the server must prove who it is: sslrootcert "
+            "names its authority, sslmode=disable does without"
+        )
 
 
 class Unfit(Exception):  # noqa: N818 - says what happened
@@ -208,18 +217,12 @@ async def _log_in(
     kind: type[asyncpg.Connection],
     settings: Mapping[str, str],
 ) -> tuple[asyncpg.Connection, Server]:
-    connection = await asyncpg.connect(
-        target.dsn,
-        host=place.host,
-        port=place.port,
-        target_session_attrs=SessionAttribute.any,
-        timeout=target.connect_timeout,
-        command_timeout=call_timeout,
-        server_settings=dict(settings),
-        connection_class=kind,
-        # A named statement stays in a process that a pooler gives to somebody else.
-        statement_cache_size=0 if kind is PooledConnection else STATEMENTS_KEPT,
-    )
+    try:
+        connection = await _open(target, place, call_timeout, kind, settings)
+    except OSError as error:
+        if place.is_near or target.far_dsn == target.dsn or not is_refusal(error):
+            raise
+        raise Unproven(error) from error
     try:
         _keep_alive(connection, target.socket_options)
         # Whether there is a pooler is what we are about to learn: no name, and one transaction.
@@ -232,21 +235,25 @@ async def _log_in(
         raise
 
 
-def weakness(connection: asyncpg.Connection) -> str | None:
-    """Say how the network could read or change what is said on a connection; None: it cannot."""
-    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
-    return weakness_of(transport.get_extra_info("peername"), transport.get_extra_info("ssl_object"))
-
-
-def weakness_of(peer: object, tls: ssl.SSLObject | None) -> str | None:
-    """Decide what `weakness` says; a unix socket has no address, and a loopback has no network."""
-    if not isinstance(peer, tuple) or ip_address(str(peer[0]).partition("%")[0]).is_loopback:
-        return None
-    if tls is None:
-        return "not encrypted: who is on the network reads the password and every payload"
-    if tls.context.verify_mode is not ssl.CERT_REQUIRED or not tls.context.check_hostname:
-        return "encrypted, but nobody checked that the server is the right one"
-    return None
+async def _open(
+    target: Target,
+    place: Place,
+    call_timeout: float,
+    kind: type[asyncpg.Connection],
+    settings: Mapping[str, str],
+) -> asyncpg.Connection:
+    return await asyncpg.connect(
+        target.dsn if place.is_near else target.far_dsn,
+        host=place.host,
+        port=place.port,
+        target_session_attrs=SessionAttribute.any,
+        timeout=target.connect_timeout,
+        command_timeout=call_timeout,
+        server_settings=dict(settings),
+        connection_class=kind,
+        # A named statement stays in a process that a pooler gives to somebody else.
+        statement_cache_size=0 if kind is PooledConnection else STATEMENTS_KEPT,
+    )
 
 
 def _keep_alive(connection: asyncpg.Connection, options: SocketOptions) -> None:

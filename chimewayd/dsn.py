@@ -15,12 +15,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from chimewayd import database_tls
 from chimewayd.errors import ConfigError
+from chimewayd.target import Place, SessionAttrs, SocketOptions, Target
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 """Where the DSN and PGCONNECT_TIMEOUT say nothing: every wait has a deadline."""
@@ -64,62 +65,6 @@ _SOCKET = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_c
 _PLACE = frozenset({"host", "port", "target_session_attrs"})
 
 
-class SessionAttrs(StrEnum):
-    """Which servers will do: libpq's `target_session_attrs`."""
-
-    ANY = "any"
-    READ_WRITE = "read-write"
-    READ_ONLY = "read-only"
-    PRIMARY = "primary"
-    STANDBY = "standby"
-    PREFER_STANDBY = "prefer-standby"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one server may be: a host, or the directory of its unix socket."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class SocketOptions:
-    """How soon TCP gives a silent peer up; 0 leaves it to the system, which takes hours.
-
-    The defaults end a connection seven seconds after the last sign of life, sooner than a
-    statement's own deadline: a server that is only slow acknowledges what it gets.
-    """
-
-    keepalives: int = 1
-    keepalives_idle: int = 3
-    """Seconds of silence before the peer is asked."""
-    keepalives_interval: int = 2
-    """Seconds between questions."""
-    keepalives_count: int = 2
-    """Questions without an answer."""
-    tcp_user_timeout: int = 7_000
-    """Milliseconds that what was sent may stay unacknowledged: keepalives do not look at it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect, and how."""
-
-    dsn: str = field(repr=False)
-    """For asyncpg, which is told the host and the port beside it."""
-    connect_timeout: float
-    """Seconds, for each place."""
-    dropped: tuple[str, ...]
-    """Parameters of libpq that have no effect here, by name: worth a warning."""
-    places: tuple[Place, ...] = ()
-    session_attrs: SessionAttrs = SessionAttrs.ANY
-    socket_options: SocketOptions = SocketOptions()
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     scheme: str
@@ -153,11 +98,13 @@ def parse(dsn: str, environment: Mapping[str, str] = os.environ, setting: str = 
     ]
     if "options" not in named and (options := environment.get("PGOPTIONS")):
         query.append(("options", options))
-    tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
+    # A slash alone names no database, as libpq has it; asyncpg would not look further.
+    start = f"{parts.scheme}://{parts.place}{'' if parts.path == '/' else parts.path}"
+    proof = database_tls.proof_by_default(named, environment)
     hosts, ports = _hosts_and_ports(parts, from_service, environment)
     return Target(
-        # A slash alone names no database, as libpq has it; asyncpg would not look further.
-        f"{parts.scheme}://{parts.place}{'' if parts.path == '/' else parts.path}{tail}",
+        start + _tail(query),
+        start + _tail([*query, *proof.items()]),
         _timeout(named.get(_CONNECT_TIMEOUT) or environment.get("PGCONNECT_TIMEOUT"), setting),
         tuple(sorted(_DROPPED & named.keys())),
         _places(hosts, ports, setting),
@@ -168,6 +115,10 @@ def parse(dsn: str, environment: Mapping[str, str] = os.environ, setting: str = 
         ),
         _socket_options(named, setting),
     )
+
+
+def _tail(query: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
 
 
 def describe(dsn: str) -> str:

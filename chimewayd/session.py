@@ -23,9 +23,9 @@ import asyncpg
 
 from chimewayd import dsn as dsn_module
 from chimewayd.connect import NoServer, find_server
-from chimewayd.dsn import SessionAttrs
 from chimewayd.errors import ConfigError, DatabaseUnavailable, Locked
 from chimewayd.pooled import is_pooled
+from chimewayd.target import SessionAttrs
 
 JOB_CHANNEL = "chimeway_jobs"
 """The NOTIFY channel; sql/functions/{ring,release,resume_channel}.sql are its other end."""

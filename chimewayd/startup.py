@@ -14,7 +14,7 @@ from chimewayd.adapters.base import Adapter
 from chimewayd.adapters.staging import OneRecipient, SinkAll
 from chimewayd.config import Settings
 from chimewayd.config_channel import ChannelConfig
-from chimewayd.connect import weakness
+from chimewayd.database_tls import weakness
 from chimewayd.log import Event
 from chimewayd.session import Session, connect
 from chimewayd.templates.templated import Templated, check_folder
@@ -77,7 +77,7 @@ async def join(stack: AsyncExitStack, settings: Settings) -> tuple[Sessions, db.
         log.warning(
             Event.DATABASE_UNPROTECTED,
             reason=danger,
-            remedy="sslmode=verify-full and sslrootcert=/path/to/ca.pem in the DSN",
+            remedy="no sslmode in the DSN, and sslrootcert=/path/to/ca.pem if need be",
         )
     try:
         await migrate.check(connection)

@@ -20,6 +20,7 @@ from stalling_proxy import with_hosts
 
 from chimewayd import dsn as dsn_module
 from chimewayd import embedded
+from chimewayd.target import Place
 
 PORT = 6432
 START_SECONDS = 10.0
@@ -64,7 +65,7 @@ def pooled(dsn: str, *, pool_size: int = 2, more: str = "") -> Iterator[str]:
         )
         (directory / "pgbouncer.ini").write_text(text)
         with _running([binary, f"{name}/pgbouncer.ini"], directory):
-            yield with_hosts(dsn, dsn_module.Place(name, PORT))
+            yield with_hosts(dsn, Place(name, PORT))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import anyio
 
 from chimewayd import dsn as dsn_module
+from chimewayd.target import Place
 
 UNIX_PORT = 5432
 NAME = b"application_name\0"
@@ -162,7 +163,7 @@ async def proxied(dsn: str, directory: Path | None = None) -> AsyncIterator[Prox
         else:
             host, port = str(directory), UNIX_PORT
             listener = await asyncio.start_unix_server(accept, f"{host}/.s.PGSQL.{port}")
-        proxy = Proxy(with_hosts(dsn, dsn_module.Place(host, port)))
+        proxy = Proxy(with_hosts(dsn, Place(host, port)))
         try:
             yield proxy
         finally:
@@ -170,7 +171,7 @@ async def proxied(dsn: str, directory: Path | None = None) -> AsyncIterator[Prox
             tasks.cancel_scope.cancel()
 
 
-def with_hosts(dsn: str, *places: dsn_module.Place) -> str:
+def with_hosts(dsn: str, *places: Place) -> str:
     """Return the DSN of the same database at other places."""
     parts = urlsplit(dsn)
     user = parts.netloc.rpartition("@")[0]
@@ -181,7 +182,7 @@ def with_hosts(dsn: str, *places: dsn_module.Place) -> str:
     return f"{parts.scheme}://{user}@{parts.path}?{urlencode(query, quote_via=quote)}"
 
 
-async def _reach(place: dsn_module.Place) -> End:
+async def _reach(place: Place) -> End:
     if place.host.startswith("/"):
         return await asyncio.open_unix_connection(f"{place.host}/.s.PGSQL.{place.port}")
     return await asyncio.open_connection(place.host, place.port)

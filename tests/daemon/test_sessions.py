@@ -19,9 +19,10 @@ from standby import promote, standby_of
 
 from chimewayd import embedded, migrate
 from chimewayd import session as session_module
-from chimewayd.dsn import Place, parse
+from chimewayd.dsn import parse
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.session import Session
+from chimewayd.target import Place
 from chimewayd.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio

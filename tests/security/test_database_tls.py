@@ -18,17 +18,19 @@ from commands import chimewayd
 from tls_terminator import terminator
 
 from chimewayd import embedded, migrate, session
-from chimewayd.connect import weakness_of
+from chimewayd.database_tls import weakness_of
 from chimewayd.errors import DatabaseUnavailable
+from chimewayd.target import Place
 
 pytestmark = pytest.mark.anyio
 
 FAR = ("192.0.2.7", 5432)
+UNUSUAL = "0.0.0.0"  # noqa: S104 - to connect to it reaches this machine, as by a name nobody knows
 
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """A server whose certificate says 127.0.0.1, and where the authorities' certificates are."""
+    """A server with a certificate for 127.0.0.1 and UNUSUAL, and the authorities' certificates."""
 
     port: int
     right: str
@@ -68,7 +70,7 @@ async def secured(plain: embedded.Server, tmp_path: Path) -> AsyncIterator[Secur
     authority.cert_pem.write_to_path(tmp_path / "right.pem")
     stranger.cert_pem.write_to_path(tmp_path / "wrong.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1", UNUSUAL).configure_cert(context)
     place = parse_qs(urlsplit(plain.dsn).query)
     socket_path = f"{place['host'][0]}/.s.PGSQL.{place['port'][0]}"
     async with terminator(context, socket_path) as tls_port:
@@ -121,6 +123,66 @@ async def test_verify_full_without_the_authority_says_what_is_missing(secured: S
     assert ended.exit_code in {69, 78}
     assert "root.crt" in ended.stderr or "certificate" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def as_if_far(port: int) -> str:
+    return f"postgresql://postgres@{UNUSUAL}:{port}/postgres"
+
+
+async def test_server_of_the_systems_authorities_is_taken_without_an_sslmode(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", secured.right)
+
+    assert await is_encrypted(as_if_far(secured.port))
+
+
+async def test_server_on_another_machine_must_prove_itself_if_the_dsn_says_nothing(
+    secured: Secured, postgres_on_tcp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", secured.wrong)
+    without_tls = urlsplit(postgres_on_tcp).port or 0
+
+    with pytest.raises(DatabaseUnavailable, match=r"certificate verify failed.*sslrootcert"):
+        await session.connect(as_if_far(secured.port))
+    with pytest.raises(DatabaseUnavailable, match=r"rejected SSL.*sslmode=disable"):
+        await session.connect(as_if_far(without_tls))
+    assert not await is_encrypted(f"{as_if_far(without_tls)}?sslmode=disable")
+    assert not await is_encrypted(postgres_on_tcp)
+
+
+async def test_sslmode_of_the_environment_is_heeded(
+    postgres_on_tcp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "prefer")
+
+    assert not await is_encrypted(as_if_far(urlsplit(postgres_on_tcp).port or 0))
+
+
+async def test_authority_that_is_named_counts_and_not_the_systems(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", secured.right)
+
+    with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+        await session.connect(f"{as_if_far(secured.port)}?sslrootcert={secured.wrong}")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_near"),
+    [
+        ("/run/postgresql", True),
+        ("localhost", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("db", False),
+        ("localhost.example.org", False),
+        ("192.0.2.7", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_only_a_socket_and_loopback_have_no_network_on_the_way(host: str, is_near: bool) -> None:
+    assert Place(host, 5432).is_near is is_near
 
 
 async def test_daemon_delivers_over_a_verified_connection(

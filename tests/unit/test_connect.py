@@ -17,10 +17,11 @@ from standby import standby_of
 from chimewayd import connect as connect_module
 from chimewayd import embedded
 from chimewayd.connect import Server
-from chimewayd.dsn import Place, SessionAttrs, parse
+from chimewayd.dsn import parse
 from chimewayd.errors import ConfigError, DatabaseUnavailable
 from chimewayd.pooled import PROTECTIONS, is_pooled
 from chimewayd.session import allow_long_statements, connect
+from chimewayd.target import Place, SessionAttrs
 
 pytestmark = pytest.mark.anyio
 

@@ -6,6 +6,7 @@ import pytest
 
 from chimewayd import dsn
 from chimewayd.errors import ConfigError
+from chimewayd.target import SessionAttrs, SocketOptions
 
 SECRET = "s3cret"
 
@@ -59,15 +60,15 @@ def test_ports_that_do_not_fit_are_refused(query: str) -> None:
 @pytest.mark.parametrize(
     ("url", "environment", "wanted"),
     [
-        ("postgresql://h1/d", {}, dsn.SessionAttrs.ANY),
-        ("postgresql:///d", {}, dsn.SessionAttrs.ANY),
-        ("postgresql://h1,h2/d", {}, dsn.SessionAttrs.READ_WRITE),
-        ("postgresql://h1,h2/d?target_session_attrs=any", {}, dsn.SessionAttrs.ANY),
-        ("postgresql://h1/d", {"PGTARGETSESSIONATTRS": "standby"}, dsn.SessionAttrs.STANDBY),
+        ("postgresql://h1/d", {}, SessionAttrs.ANY),
+        ("postgresql:///d", {}, SessionAttrs.ANY),
+        ("postgresql://h1,h2/d", {}, SessionAttrs.READ_WRITE),
+        ("postgresql://h1,h2/d?target_session_attrs=any", {}, SessionAttrs.ANY),
+        ("postgresql://h1/d", {"PGTARGETSESSIONATTRS": "standby"}, SessionAttrs.STANDBY),
     ],
 )
 def test_of_several_hosts_the_one_that_takes_writes_is_wanted(
-    url: str, environment: dict[str, str], wanted: dsn.SessionAttrs
+    url: str, environment: dict[str, str], wanted: SessionAttrs
 ) -> None:
     assert dsn.parse(url, environment).session_attrs is wanted
 
@@ -81,7 +82,7 @@ def test_socket_options_are_taken_out_of_the_dsn_and_have_defaults() -> None:
     target = dsn.parse("postgresql://h/d?keepalives=0&keepalives_idle=9&tcp_user_timeout=700", {})
 
     assert target.dsn == "postgresql://h/d"
-    assert target.socket_options == dsn.SocketOptions(
+    assert target.socket_options == SocketOptions(
         keepalives=0, keepalives_idle=9, tcp_user_timeout=700
     )
 

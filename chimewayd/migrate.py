@@ -30,6 +30,9 @@ LOCK = 0x6368696D65776179
 LOCK_RETRY_SECONDS = 0.2
 LOCK_ATTEMPTS = 150
 
+STATEMENT_SECONDS = 86_400
+"""An index of a big table takes its time; what a deadline ends once, it ends at each new try."""
+
 FUNCTIONS = "functions"
 """Ledger name under which the digest of sql/functions is kept."""
 
@@ -201,6 +204,7 @@ async def apply(connection: asyncpg.Connection) -> list[str]:
             async with connection.transaction():
                 # Waiting for a lock on a table makes everybody else wait behind us.
                 await connection.execute("set local lock_timeout = '5s'")
+                await connection.execute(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
                 await connection.execute(SETTINGS)
                 await connection.execute(rights.PREPARE)
                 await connection.execute(LEDGER)
@@ -222,7 +226,7 @@ async def _lock(connection: asyncpg.Connection) -> None:
 
 
 async def _run(connection: asyncpg.Connection, script: Script) -> None:
-    await connection.execute(script.sql)
+    await connection.execute(script.sql, timeout=STATEMENT_SECONDS)
     if script.name == FUNCTIONS:
         await connection.execute(DROP_ORPHANS)
     await connection.execute(

@@ -18,6 +18,20 @@ select proname::text from pg_proc where pronamespace = 'chimeway'::regnamespace 
 """
 FORGET_FUNCTIONS = "update chimeway.schema_migrations set checksum = 'old' where name = 'functions'"
 
+SHORT_SECONDS = 3
+SLOW_INDEX = f"""
+create function public.dawdle() returns event_trigger language plpgsql as $$
+begin
+  if exists (select from pg_catalog.pg_event_trigger_ddl_commands()
+      where object_identity = 'chimeway.delivery_attempts_finished_at') then
+    perform pg_catalog.pg_sleep({SHORT_SECONDS + 1});
+  end if;
+end
+$$;
+create event trigger dawdle on ddl_command_end when tag in ('CREATE INDEX')
+  execute function public.dawdle();
+"""
+
 
 @pytest.fixture
 async def empty(empty_dsn: str) -> AsyncIterator[Connection]:
@@ -155,6 +169,21 @@ async def test_failed_run_leaves_nothing_behind_and_frees_the_lock(
         assert len(await migrate.apply(other)) == len(migrate.migrations()) + 2
     finally:
         await other.close()
+
+
+async def test_big_table_takes_longer_than_other_statements_may(
+    empty: Connection, empty_dsn: str
+) -> None:
+    await empty.execute(SLOW_INDEX)
+    impatient = await asyncpg.connect(
+        empty_dsn,
+        command_timeout=SHORT_SECONDS,
+        server_settings={"statement_timeout": f"{SHORT_SECONDS}s"},
+    )
+    try:
+        assert "0002_attempts_by_time" in await migrate.apply(impatient)
+    finally:
+        await impatient.close()
 
 
 async def test_empty_database_is_a_mismatch_that_names_the_remedy(empty: Connection) -> None:

@@ -12,11 +12,13 @@ release migrated is left alone.
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import asyncpg
@@ -79,6 +81,14 @@ begin
 end
 $$
 """
+
+
+class Step(NamedTuple):
+    """Which migration of how many begins."""
+
+    number: int
+    total: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +200,12 @@ async def unfinished(connection: asyncpg.Connection) -> list[str]:
     return []
 
 
-async def apply(connection: asyncpg.Connection) -> list[str]:
+async def apply(
+    connection: asyncpg.Connection, begin: Callable[[Step], None] = lambda _: None
+) -> list[str]:
     """Apply what is pending and return the names; an empty list means there was nothing to do.
+
+    `begin` is called with each step before it is taken.
 
     Raises:
         MigrationDrift: see `pending`.
@@ -208,7 +222,9 @@ async def apply(connection: asyncpg.Connection) -> list[str]:
                 await connection.execute(SETTINGS)
                 await connection.execute(rights.PREPARE)
                 await connection.execute(LEDGER)
-                for script in pending(await applied(connection)):
+                todo = pending(await applied(connection))
+                for number, script in enumerate(todo, 1):
+                    begin(Step(number, len(todo), script.name))
                     await _run(connection, script)
                 await connection.execute(rights.GRANT)
         return names

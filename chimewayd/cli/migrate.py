@@ -30,7 +30,8 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
     """Bring the database's chimeway schema to this release.
 
     Everything is applied in one transaction, or nothing. To run it again does no harm; two at
-    once wait for each other.
+    once wait for each other. On a terminal it says which migration it is at, and how far Postgres
+    is with an index.
 
     It makes the roles chimeway_owner, chimeway_daemon, chimeway_producer, chimeway_operator and
     chimeway_reader, if it may, and grants each of them what it needs: `grant chimeway_producer to
@@ -44,6 +45,7 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
     """
     from chimewayd import migrate as schema
     from chimewayd import rights
+    from chimewayd.cli.migrating import watched
 
     if sql:
         if check or as_json:
@@ -52,7 +54,11 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
         return
 
     async def ask(connection: "asyncpg.Connection") -> tuple[list[str], list[str]]:
-        names = await (schema.unfinished if check else schema.apply)(connection)
+        if check:
+            names = await schema.unfinished(connection)
+        else:
+            async with watched(sources, hidden=as_json) as begin:
+                names = await schema.apply(connection, begin)
         return names, await rights.missing_roles(connection)
 
     names, missing = perform(ask, sources)

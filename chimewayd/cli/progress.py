@@ -1,11 +1,15 @@
-"""A bar for long work: how far, how quickly, until when; on a terminal only."""
+"""A bar for long work: how far, how quickly, until when; or a line. On a terminal only."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+
+UNKNOWN_COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 
 
 @contextmanager
@@ -33,3 +37,29 @@ def progress(label: str, length: int, *, hidden: bool = False) -> Iterator[Calla
             bar.update(count)
 
         yield advance
+
+
+@contextmanager
+def line(*, hidden: bool = False) -> Iterator[Callable[[str], None] | None]:
+    """Yield what to call with a text, shown on stderr in place of the last; in the end it is gone.
+
+    None where nobody would see it.
+    """
+    if hidden or not sys.stderr.isatty():
+        yield None
+        return
+    is_blank = True
+
+    def show(text: str) -> None:
+        nonlocal is_blank
+        width = (os.get_terminal_size(sys.stderr.fileno()).columns or UNKNOWN_COLUMNS) - 1
+        end = "" if text else "\r"
+        sys.stderr.write(f"\r{text[:width]:<{width}}{end}")
+        sys.stderr.flush()
+        is_blank = not text
+
+    try:
+        yield show
+    finally:
+        if not is_blank:
+            show("")

@@ -126,6 +126,8 @@ async def test_any_notification_is_a_ring_and_its_payload_nothing(
         stopped = await daemon.stop()
 
     assert stopped.exit_code == 0
-    assert {line["level"] for line in stopped.lines} <= {"debug", "info"}
+    # A starved machine makes the loop late; what the daemon heard cannot.
+    told = [line for line in stopped.lines if line["event"] != "loop_blocked"]
+    assert {line["level"] for line in told} <= {"debug", "info"}
     assert "canary" not in str(stopped.lines)
     assert daemon.other_output == []

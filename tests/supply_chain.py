@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from pip._internal.models.index import PyPI  # the index is pip's to name
 
 ROOT = Path(__file__).parents[1]
 FOR_DEVELOPMENT = {"audit", "bench", "check", "package", "test"}
 AUDIT_SECONDS = 300
 PAGE_SECONDS = 30
-PAGE = "https://pypi.org/pypi/{}/json"
 
 PERMISSIVE = {
     *(
@@ -226,7 +226,7 @@ def newest(package: Package, page: Mapping[str, Any] | None) -> Mapping[str, Any
 
 def _page(name: str) -> Mapping[str, Any] | None:
     try:
-        with urllib.request.urlopen(PAGE.format(name), timeout=PAGE_SECONDS) as answer:  # noqa: S310 - https, as above
+        with urllib.request.urlopen(f"{PyPI.pypi_url}/{name}/json", timeout=PAGE_SECONDS) as answer:  # noqa: S310 - https
             page: Mapping[str, Any] = json.load(answer)
     except (OSError, ValueError):
         return None

@@ -44,7 +44,9 @@ async def keep_leases(
     counts = counts or Counts()
     suspects: set[int] = set()
     while True:
-        await anyio.sleep(interval)
+        # An answer to what waited long for the database says nothing of now: ask again at once.
+        if leases.is_heard(anyio.current_time()):
+            await anyio.sleep(interval)
         sent_at, asked, not_ours = await outage.outlast(partial(_beat, session, me, leases))
         leases.extend((claim_id for claim_id in asked if claim_id not in not_ours), sent_at)
         # A claim whose last record was on its way meanwhile is gone there and not yet here.

@@ -24,9 +24,7 @@ log = structlog.get_logger()
 
 async def look(state: State, session: Session) -> None:
     """Count the daemons of the channels that share, and take our share."""
-    channels = state.settings.channels
-    names = [name for name, channel in channels.items() if channel.host_concurrency is not None]
-    if not names:
+    if not (names := _sharing(state)):
         return
     changed: dict[str, int] = {}
     found = dict(await db.serving_daemons(session, names))
@@ -45,6 +43,13 @@ async def watch(state: State) -> None:
     """Look for ever; the first look was the start's."""
     while True:
         await anyio.sleep(WATCH_SECONDS)
+        if not _sharing(state):
+            continue  # nothing is asked, so nothing is known of the database
         await state.outage.outlast(partial(look, state, state.sessions.upkeep))
         # More may begin than before.
         call_hands(state.calls)
+
+
+def _sharing(state: State) -> list[str]:
+    channels = state.settings.channels
+    return [name for name, channel in channels.items() if channel.host_concurrency is not None]

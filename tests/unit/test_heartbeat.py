@@ -45,3 +45,34 @@ async def test_heartbeat_after_an_outage_counts_from_when_it_was_sent_and_not_fr
         tasks.cancel_scope.cancel()
 
     assert leases.fits(1, now=began + AWAY_SECONDS, call_seconds=0.1)
+
+
+async def test_answer_that_waited_long_is_no_sign_of_life_and_the_next_is_asked_for_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beats = 0
+    came_again = anyio.Event()
+
+    async def beat(*_: object) -> list[int]:
+        nonlocal beats
+        beats += 1
+        if beats == 1:
+            await anyio.sleep(0.2)
+        else:
+            came_again.set()
+        return []
+
+    monkeypatch.setattr(db, "heartbeat", beat)
+    monkeypatch.setattr("chimewayd.leases.SILENT_SECONDS", 5.05)
+    hour = timedelta(hours=1)
+    monkeypatch.setattr(heartbeat, "LONGEST_BEAT", hour)
+    leases = Leases(hour.total_seconds())
+    leases.extend([], sent_at=anyio.current_time() - 60)
+    me = db.Identity(1, "d1", "1", ("hooks",), 4 * hour)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            session = Session("postgresql://nowhere", "upkeep")
+            tasks.start_soon(heartbeat.keep_leases, session, me, leases, Outage())
+            await came_again.wait()
+            tasks.cancel_scope.cancel()

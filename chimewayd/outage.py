@@ -1,5 +1,6 @@
 """What the stages do while the database is away: say so once, and ask again, ever less often."""
 
+import gc
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -33,6 +34,9 @@ class Outage:
         if self.since is not None:
             away = anyio.current_time() - self.since
             self.since = None
+            # The errors of an outage are cycles: left until the collector looks by itself, they
+            # spread over the heap, and each outage made the process larger.
+            gc.collect()
             log.info(Event.DATABASE_RESTORED, away_seconds=round(away, 3))
 
     async def outlast(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,6 +1,8 @@
 """What the stages do while the database is away."""
 
+import gc
 import io
+import weakref
 from collections.abc import Iterator
 
 import anyio
@@ -93,3 +95,22 @@ async def test_waiting_for_the_database_can_be_cancelled() -> None:
         await Outage().outlast(ask)
 
     assert scope.cancelled_caught
+
+
+async def test_what_an_outage_leaves_behind_is_freed_when_it_ends() -> None:
+    class Leftover:
+        """An error's frames and the error name each other."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    outage = Outage()
+    outage.begin(DatabaseUnavailable("away"))
+    gc.disable()
+    try:
+        leftover = weakref.ref(Leftover())
+        outage.end()
+    finally:
+        gc.enable()
+
+    assert leftover() is None

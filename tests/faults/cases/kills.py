@@ -163,12 +163,16 @@ CASES = (
         "kill-each-second",
         f"kill -9 again and again, lease {SHORT_LEASE}",
         kill_every_second,
+        deadline_seconds=300,
         recovers_within=15,
     ),
     Case(
         "kill-slow-calls",
         f"kill -9 again and again while every call is slow, lease {SHORT_LEASE}",
         kill_every_second,
+        deadline_seconds=400,
+        # What was lost twice is tried one at a time, and after sixty kills that is much.
+        drain_seconds=200,
         paths=("slow?ms=300", "slow?ms=800"),
         rate=60,
         recovers_within=15,

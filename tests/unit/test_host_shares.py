@@ -1,7 +1,7 @@
 """The look for other daemons, where no channel shares the calls of its hosts."""
 
 from types import SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from chimewayd import host_shares
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.outage import Outage
-from chimewayd.state import State
+
+if TYPE_CHECKING:
+    from chimewayd.state import State
 
 pytestmark = pytest.mark.anyio
 

@@ -152,12 +152,8 @@ async def record(
         *(_unless_empty([getattr(o, name, None) for o in outcomes]) for name in EVIDENCE),
     )
     verdicts = [Verdict._make(row) for row in rows]
-    asked = {(r.delivery.delivery_id, r.delivery.claim_id) for r in reports}
-    for verdict in verdicts:
-        if verdict.verdict not in VERDICTS:
-            raise UnexpectedAnswer("record", f"the verdict {verdict.verdict!r}")
-        if verdict[:2] not in asked:
-            raise UnexpectedAnswer("record", "a verdict on a call that was not reported")
+    if unknown := {verdict.verdict for verdict in verdicts} - VERDICTS:
+        raise UnexpectedAnswer("record", f"the verdict {unknown.pop()!r}")
     return verdicts
 
 

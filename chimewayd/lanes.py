@@ -22,11 +22,13 @@ class Load:
         """Set the limit; what is in hand beyond it stays until it is done."""
         self.limit = limit
         self._may_be_open = 2 * limit if waits else limit
+        self._may_be_in_hand = 4 * limit
 
     @property
     def room(self) -> int:
         """How many more may be claimed."""
-        return min(self._may_be_open - self.open, 4 * self.limit - self.in_hand) - self.expected
+        may_open = self._may_be_open - self.open
+        return min(may_open, self._may_be_in_hand - self.in_hand) - self.expected
 
     @property
     def is_low(self) -> bool:
@@ -39,10 +41,14 @@ class Load:
 
     def finish(self) -> bool:
         """A call ended; tell whether it is time to refill, and was not before."""
-        was_low = self.is_low
         self.running -= 1
         self.open -= 1
-        return self.is_low and not was_low
+        # Asked of each call, so without a second look: one more is open to claim than before,
+        # unless what is in hand stands in the way.
+        may_open = self._may_be_open - self.open
+        room = may_open - self.expected
+        has_more = may_open <= self._may_be_in_hand - self.in_hand
+        return has_more and 2 * room >= self.limit > 2 * (room - 1)
 
     def free(self, count: int) -> bool:
         """So many are recorded or released; tell as `finish` does."""

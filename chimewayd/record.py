@@ -152,7 +152,10 @@ def _paired(
     """Return the reports in the order of their verdicts, and those without one."""
     # A delivery may come twice: late from a claim that was lost, and from the one after it.
     by_call = {(r.delivery.delivery_id, r.delivery.claim_id): r for r in reports}
-    settled = [by_call.pop((v.delivery_id, v.claim_id)) for v in verdicts]
+    try:
+        settled = [by_call.pop((v.delivery_id, v.claim_id)) for v in verdicts]
+    except KeyError:
+        raise UnexpectedAnswer("record", "a verdict on a call that was not reported") from None
     return settled, list(by_call.values())
 
 

@@ -26,7 +26,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from chimewayd import db, failpoints
 from chimewayd.counts import Counts, Wakeup
 from chimewayd.errors import DatabaseUnavailable
-from chimewayd.heartbeat import DOUBT_SECONDS, say_unheard
+from chimewayd.heartbeat import DOUBT_SECONDS, give_back_unheard
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import Delivery
@@ -183,6 +183,5 @@ async def _give_back_unheard(intake: Intake, session: Session) -> None:
             return
         while intake.under_way:  # noqa: ASYNC110 - a claim has a deadline
             await anyio.sleep(UNHEARD_PAUSE_SECONDS)
-        known = intake.leases.claim_ids
-        say_unheard(await db.release_unheard(session, intake.me, known, timedelta()))
+        await give_back_unheard(session, intake.me, intake.leases, timedelta())
         intake.may_hold_unheard = False

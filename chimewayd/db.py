@@ -12,6 +12,7 @@ from uuid import UUID
 from chimewayd.config_channel import BreakerPolicy, ChannelConfig
 from chimewayd.errors import UnexpectedAnswer
 from chimewayd.models import (
+    Claimed,
     Delivery,
     Ended,
     Lost,
@@ -38,7 +39,7 @@ RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4
 OPEN_BREAKER = "select changed from chimeway.open_breaker($1, $2, $3, $4, $5, $6)"
 OPEN_BREAKERS = _select(OpenBreaker._fields, "open_breakers($1)")
 SERVING_DAEMONS = "select channel, daemons from chimeway.serving_daemons($1)"
-RELEASE_UNHEARD = "select chimeway.release_unheard($1, $2, $3, $4)"
+FIND_UNHEARD = _select(Claimed._fields, "find_unheard($1, $2, $3)")
 PAUSE_CHANNEL = "select changed from chimeway.pause_channel($1, $2, $3)"
 END_ORPHANED_LEASES = "select holds_name from chimeway.end_orphaned_leases($1, $2, $3)"
 RESCUE = _select(Lost._fields, "rescue($1)")
@@ -165,7 +166,7 @@ def _unless_empty(column: list[object]) -> list[object] | None:
 async def release_unsent(
     session: Session,
     me: Identity,
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[Delivery | Claimed],
     reason: str,
     waits: Sequence[timedelta | None] = (),
 ) -> list[UUID]:
@@ -181,13 +182,12 @@ async def release_unsent(
     return [row[0] for row in rows]
 
 
-async def release_unheard(
+async def find_unheard(
     session: Session, me: Identity, known: Sequence[int], older_than: timedelta
-) -> int:
-    """Give back claims of ours that we do not know of; return how many deliveries."""
-    rows = await session.fetch(RELEASE_UNHEARD, me.daemon_id, me.name, list(known), older_than)
-    count: int = rows[0][0]
-    return count
+) -> list[Claimed]:
+    """Return what is under claims of ours that we do not know of."""
+    rows = await session.fetch(FIND_UNHEARD, me.daemon_id, list(known), older_than)
+    return [Claimed._make(row) for row in rows]
 
 
 async def open_breaker(

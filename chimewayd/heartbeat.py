@@ -26,6 +26,8 @@ UNHEARD_AFTER = timedelta(seconds=15)
 statement of ours runs, or is waited for, as long as this.
 """
 
+UNHEARD = "claimed, but the daemon did not hear of it"
+
 DOUBT_SECONDS = 60.0
 """How long after a claim that was not answered to look for it."""
 
@@ -58,11 +60,7 @@ async def keep_leases(
         if not leases.has_doubt(sent_at):
             continue
         # What we know is read at each try: an outage may be longer than UNHEARD_AFTER.
-        say_unheard(
-            await outage.outlast(
-                lambda: db.release_unheard(session, me, leases.claim_ids, UNHEARD_AFTER)
-            )
-        )
+        await outage.outlast(partial(give_back_unheard, session, me, leases, UNHEARD_AFTER))
 
 
 async def _beat(
@@ -73,7 +71,16 @@ async def _beat(
     return sent_at, asked, set(await db.heartbeat(session, me, asked))
 
 
-def say_unheard(deliveries: int) -> None:
-    if deliveries:
-        reason = "claimed, but the answer was not heard"
-        log.info(Event.DELIVERY_RELEASED, deliveries=deliveries, reason=reason)
+async def give_back_unheard(
+    session: Session, me: db.Identity, leases: Leases, older_than: timedelta
+) -> None:
+    """Give back what we claimed more than `older_than` ago without hearing so.
+
+    By name: a request may be held up on its way, and arrive long after we stopped to wait for it.
+    Then it finds claims that we made since, and must not take these for unheard.
+    """
+    found = await db.find_unheard(session, me, leases.claim_ids, older_than)
+    known = set(leases.claim_ids)  # some may have been heard meanwhile
+    if unheard := [one for one in found if one.claim_id not in known]:
+        await db.release_unsent(session, me, unheard, UNHEARD)
+        log.info(Event.DELIVERY_RELEASED, deliveries=len(unheard), reason=UNHEARD)

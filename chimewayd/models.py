@@ -21,8 +21,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-SUSPECT_AFTER_LOSSES = 2
-"""sql/functions/settle.sql queues by the same number."""
+SUSPECT_AFTER_LOSSES = 2  # sql/functions/settle.sql queues by the same number
 
 
 class Delivery(NamedTuple):
@@ -60,6 +59,13 @@ class Delivery(NamedTuple):
     def is_suspect(self) -> bool:
         """Whether it may be what kills daemons: one of these at a time."""
         return self.lost_count >= SUSPECT_AFTER_LOSSES
+
+
+class Claimed(NamedTuple):
+    """A delivery by name, and the claim that it is under."""
+
+    delivery_id: UUID
+    claim_id: int
 
 
 class Room(NamedTuple):

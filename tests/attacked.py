@@ -17,7 +17,7 @@ CALLS = (
     "select chimeway.register_daemon('d', '1', '{email}')",
     "select pg_catalog.count(*) from chimeway.heartbeat(7, 'd', '1', '{email}', '{}', '1 min')",
     "select pg_catalog.count(*) from chimeway.end_orphaned_leases(7, 'd', '1 min')",
-    "select chimeway.release_unheard(7, 'd', '{}', '0 s')",
+    "select pg_catalog.count(*) from chimeway.find_unheard(7, '{}', '0 s')",
     "select pg_catalog.count(*) from chimeway.rescue(10)",
     "select pg_catalog.count(*) from chimeway.expire(pg_catalog.now(), 10)",
     "select chimeway.roll_up_tallies()",

@@ -31,7 +31,7 @@ Fact = TypeVar("Fact")
 
 STRANDED_LIMIT = 1000
 DAEMON_FUNCTIONS = [
-    *("claim", "record", "record_unlocked", "release_unsent", "release_unheard", "next_due"),
+    *("claim", "record", "record_unlocked", "release_unsent", "find_unheard", "next_due"),
     *("heartbeat", "register_daemon", "forget_daemons", "configure_channel", "pause_channel"),
     *("end_orphaned_leases", "rescue", "expire", "roll_up_tallies", "unserved_channels"),
     *("configure_retention", "prune", "open_breaker", "open_breakers", "serving_daemons", "clock"),

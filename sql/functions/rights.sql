@@ -57,7 +57,7 @@ as $$
     ('open_breakers', 'execute', null, '{daemon}'),
     ('serving_daemons', 'execute', null, '{daemon}'),
     ('end_orphaned_leases', 'execute', null, '{daemon}'),
-    ('release_unheard', 'execute', null, '{daemon}'),
+    ('find_unheard', 'execute', null, '{daemon}'),
     ('rescue', 'execute', null, '{daemon}'),
     ('expire', 'execute', null, '{daemon}'),
     ('roll_up_tallies', 'execute', null, '{daemon}'),

@@ -147,7 +147,7 @@ end_idle:
        :: skip                                                   /* not heard */
        fi }
   :: atomic { claim[c].exists && (claim[c].is_unheard || MUTANT == 22) ->
-       release_unheard(c) }
+       give_back_unheard(c) }
 #if MUTANT == 2
   :: claim[c].has_lapsed -> atomic { settle(0, c, lost); check_invariants() }
 #elif MUTANT == 3

@@ -102,7 +102,7 @@ CASES = [
     _mutant("lease", 19, "a repeated record is not recognised", "S11_LATE_ONLY_IF_LOST", SMALL),
     _mutant("lease", 20, "release_unsent keeps the attempt", "S2_MAX_ATTEMPTS", SMALL),
     _mutant("lease", 21, "a lease ends while its gate is open", "S10_CALL_WITHIN_LEASE", SMALL),
-    _mutant("lease", 22, "release_unheard takes what is in hand", "S10_CALL_WITHIN_LEASE", SMALL),
+    _mutant("lease", 22, "find_unheard finds what is in hand", "S10_CALL_WITHIN_LEASE", SMALL),
     _mutant("lease", 23, "an unheard record makes another call", "S6_ONE_CALL_A_CLAIM", SMALL),
     Case("bell", "two producers, one daemon", defines="-DDAEMONS=1"),
     Case("bell", "two producers, one daemon, for ever", defines="-DDAEMONS=1", search=Search.LIVE),

@@ -201,8 +201,8 @@ inline release_unsent(d, c) {
   fi
 }
 
-/* release_unheard(), of one claim. */
-inline release_unheard(c) {
+/* find_unheard(), then release_unsent() by name, of one claim. */
+inline give_back_unheard(c) {
   release_unsent(0, c);
 #if DELIVERIES > 1
   release_unsent(1, c);

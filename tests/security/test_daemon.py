@@ -83,7 +83,7 @@ async def test_what_outages_and_locks_ask_for_is_the_daemons_too(
             [0.0],
             *[[None]] * 3,
         )
-        await daemon.fetch("select chimeway.release_unheard(1, 'd1', '{}', '0 s')")
+        await daemon.fetch("select * from chimeway.find_unheard(1, '{}', '0 s')")
 
     assert [row["verdict"] for row in rows] == ["applied"]
 

@@ -9,6 +9,7 @@ from deliveries import deliveries
 from chimewayd import db, heartbeat, outage
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.leases import Leases
+from chimewayd.models import Claimed
 from chimewayd.outage import Outage
 from chimewayd.session import Session
 
@@ -76,3 +77,29 @@ async def test_answer_that_waited_long_is_no_sign_of_life_and_the_next_is_asked_
             tasks.start_soon(heartbeat.keep_leases, session, me, leases, Outage())
             await came_again.wait()
             tasks.cancel_scope.cancel()
+
+
+async def test_what_was_heard_while_we_looked_is_not_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lease = timedelta(seconds=60)
+    leases = Leases(lease.total_seconds())
+    heard, unheard = deliveries(1, claim_id=1)[0], deliveries(1, claim_id=2)[0]
+    given_back: list[int] = []
+
+    async def find(*_: object) -> list[Claimed]:
+        leases.begin([heard], sent_at=anyio.current_time())
+        return [Claimed(one.delivery_id, one.claim_id) for one in (heard, unheard)]
+
+    async def release(_: Session, __: db.Identity, found: list[Claimed], ___: str) -> list[int]:
+        given_back.extend(one.claim_id for one in found)
+        return []
+
+    monkeypatch.setattr(db, "find_unheard", find)
+    monkeypatch.setattr(db, "release_unsent", release)
+    me = db.Identity(1, "d1", "1", ("hooks",), lease)
+    session = Session("postgresql://nowhere", "upkeep")
+
+    await heartbeat.give_back_unheard(session, me, leases, timedelta())
+
+    assert given_back == [unheard.claim_id]

@@ -123,6 +123,10 @@ async def test_metrics_count_what_was_delivered(
     hooks.script("/busy", 503, 200)
     async with running(dsn, {"hooks": WEBHOOK}, http_listen=ANY_PORT) as daemon:
         address = await address_of(daemon)
+        # Who is awake is not rung for.
+        await eventually(
+            lambda: connection.fetchval("select chimeway.is_bell_armed()"), wanted=True
+        )
         for path in ("/", "/gone", "/busy"):
             await insert(connection, channel="hooks", recipient=hooks.url + path)
         await all_ended()

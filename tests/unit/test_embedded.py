@@ -26,13 +26,14 @@ DEADLINE_SECONDS = 20.0
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as nobody")
 
 CALLER = """
-import signal, sys
+import sys, time
 from pathlib import Path
 from chimewayd import embedded
 
 with embedded.server(Path(sys.argv[1]) if sys.argv[1:] else None) as server:
     print(server.process_id, server.socket_directory, server.dsn, flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.05)  # a signal just before signal.pause() would be slept over
 """
 
 

@@ -123,10 +123,11 @@ async def test_daemon_that_dies_while_a_delivery_falls_back_leaves_one_fallback(
         origin_id,
     )
     assert tuple(made)[1:4] == ("second", "succeeded", origin_id)
-    # The first daemon may have heard of the second delivery, and called, before it died.
-    calls = len(await attempts_of(connection, made["id"]))
-    assert [r.path for r in hooks.requests] == ["/first"] * len(outcomes) + ["/second"] * calls
-    assert calls == 1 + made["lost_count"]
+    # The first daemon may have heard of the second delivery, and claimed or called, before it died.
+    claims = len(await attempts_of(connection, made["id"]))
+    paths = [r.path for r in hooks.requests]
+    assert paths == ["/first"] * len(outcomes) + ["/second"] * paths.count("/second")
+    assert 1 <= paths.count("/second") <= claims == 1 + made["lost_count"]
     told = await connection.fetch("select event from chimeway.explain($1)", origin_id)
     assert [row["event"] for row in told].count("fell_back") == 1
     (told_of_made, *_) = await connection.fetch("select why from chimeway.explain($1)", made["id"])

@@ -26,10 +26,12 @@ DEADLINE_SECONDS = 20.0
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as nobody")
 
 CALLER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from chimewayd import embedded
 
+# Who is started in the background of a shell without job control ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with embedded.server(Path(sys.argv[1]) if sys.argv[1:] else None) as server:
     print(server.process_id, server.socket_directory, server.dsn, flush=True)
     while True:

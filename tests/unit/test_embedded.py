@@ -26,7 +26,7 @@ DEADLINE_SECONDS = 20.0
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as nobody")
 
 CALLER = """
-import signal, sys, time
+import signal, sys
 from pathlib import Path
 from chimewayd import embedded
 
@@ -34,8 +34,7 @@ from chimewayd import embedded
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with embedded.server(Path(sys.argv[1]) if sys.argv[1:] else None) as server:
     print(server.process_id, server.socket_directory, server.dsn, flush=True)
-    while True:
-        time.sleep(0.05)  # a signal just before signal.pause() would be slept over
+    signal.pause()
 """
 
 

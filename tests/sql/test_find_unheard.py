@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from engine import Connection, attempts_of, claim_one, configure, look, move_clock
+from engine import Connection, attempts_of, claim, claim_one, configure, look, move_clock
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +45,22 @@ async def test_claim_that_its_daemon_does_not_know_is_given_back_and_no_attempt_
     row = await look(connection, delivery.delivery_id)
     assert (row["status"], row["attempt_count"]) == ("pending", 0)
     assert await attempts_of(connection, delivery.delivery_id) == []
+
+
+async def test_naming_it_twice_or_late_takes_nothing_that_was_claimed_since(
+    connection: Connection,
+) -> None:
+    delivery = await claim_one(connection)
+    names = ([delivery.delivery_id], [delivery.claim_id])
+    give_back = "select chimeway.release_unsent('d1', $1, $2, 'not heard')"
+
+    await connection.execute(give_back, *names)
+    (again,) = await claim(connection)
+    await connection.execute(give_back, *names)
+
+    assert again.delivery_id == delivery.delivery_id
+    row = await look(connection, delivery.delivery_id)
+    assert (row["status"], row["claim_id"]) == ("dispatched", again.claim_id)
 
 
 async def test_looking_changes_nothing_however_late_it_is_done(connection: Connection) -> None:

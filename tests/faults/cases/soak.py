@@ -19,8 +19,11 @@ SOAK_SECONDS, SOAK_SECONDS_SHORT = 1200.0, 60.0
 SAMPLE_SECONDS = 2.0
 GROWTH_MIB_PER_10_MINUTES = 1.0
 RESIDENT_MIB = 120.0
+CONCURRENCY = 200
 SPARE_DESCRIPTORS = 5
 """Connections to the receiver that come and go."""
+MOST_DESCRIPTORS = CONCURRENCY + 50
+"""A connection for each call, the sessions, and what a process has open anyway."""
 
 
 class Sample(NamedTuple):
@@ -34,7 +37,7 @@ class Sample(NamedTuple):
 async def soak(round_: Round) -> None:
     """End sessions, restart the server, refuse calls; look at the process all the time."""
     seconds = SOAK_SECONDS if round_.is_long else SOAK_SECONDS_SHORT
-    daemon = await round_.daemon(concurrency=200)
+    daemon = await round_.daemon(concurrency=CONCURRENCY)
     round_.may_repeat(1_000_000)  # a quarter is refused once
     samples: list[Sample] = []
     async with anyio.create_task_group() as group:
@@ -80,16 +83,18 @@ def _judge(round_: Round, samples: Sequence[Sample]) -> None:
     slope, _ = linear_regression([one.at for one in second], [one.resident_mib for one in second])
     resident = max(one.resident_mib for one in samples)
     # Connections come and go with what the calls are at; one that leaks stays, and lifts all.
+    most = max(one.descriptors for one in samples)
     more = median(one.descriptors for one in second) - median(one.descriptors for one in first)
     round_.facts |= {
         "growth in the second half, MiB in 10 minutes": slope * 600,
         "largest resident set, MiB": resident,
-        "most descriptors": max(one.descriptors for one in samples),
+        "most descriptors": most,
         "more descriptors in the second half": more,
     }
     if round_.is_long and slope * 600 > GROWTH_MIB_PER_10_MINUTES:
         round_.missed.append(f"it grew by {slope * 600:.1f} MiB in 10 minutes")
     round_.expect(resident <= RESIDENT_MIB, f"it held {resident:.0f} MiB")
+    round_.expect(most <= MOST_DESCRIPTORS, f"it had {most} descriptors open")
     round_.expect(more <= SPARE_DESCRIPTORS, f"{more} more descriptors in the second half")
 
 

@@ -142,6 +142,8 @@ class TokenStore:
         form = {"grant_type": GRANT, "assertion": assertion}
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         asked_at = time.monotonic()
+        # However this ends, and if it is cut: the very next delivery need not wait for it again.
+        self._renew_at = asked_at + _TRY_AGAIN_SECONDS
         answer = await self._post(
             self._account.token_uri, urlencode(form).encode(), headers, within
         )
@@ -153,7 +155,6 @@ class TokenStore:
             self._renew_at = found.ends_at - min(_RENEW_BEFORE_SECONDS, lasts / 10)
         else:
             self._failure = found
-            self._renew_at = time.monotonic() + _TRY_AGAIN_SECONDS
 
     def _read(
         self, answer: Answer | Outcome, asked_at: float, assertion: str

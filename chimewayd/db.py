@@ -32,7 +32,11 @@ def _select(columns: tuple[str, ...], call: str) -> str:
 
 
 CLAIM = _select(Delivery._fields, "claim($1, $2, $3, $4, $5, $6, $7, $8)")
-RECORD = _select(Verdict._fields, "record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+RECORD = f"""
+select array_agg(r.nth), {", ".join(Verdict._fields)}
+from chimeway.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as r
+group by {", ".join(Verdict._fields)}
+"""  # noqa: S608 - our own names
 RECORD_UNLOCKED = RECORD.replace("chimeway.record", "chimeway.record_unlocked")
 EVIDENCE = ("detail", "status_code", "response", "provider_message_id", "retry_after")
 RELEASE_UNSENT = "select delivery_id from chimeway.release_unsent($1, $2, $3, $4, $5)"
@@ -133,10 +137,11 @@ async def record(
     now: float,
     *,
     passes_over_locked: bool = False,
-) -> list[Verdict]:
+) -> list[Verdict | None]:
     """Record how calls ended; `now` is the monotonic clock that the reports were timed with.
 
-    `passes_over_locked`: deliveries that somebody holds locked get no verdict, and none waits.
+    The answer has a verdict for each report, in their order. `passes_over_locked`: none is waited
+    for, and those that somebody holds locked have None.
 
     Raises:
         Locked: somebody holds one of them locked, for longer than we wait.
@@ -152,9 +157,16 @@ async def record(
         [now - r.finished for r in reports],
         *(_unless_empty([getattr(o, name, None) for o in outcomes]) for name in EVIDENCE),
     )
-    verdicts = [Verdict._make(row) for row in rows]
-    if unknown := {verdict.verdict for verdict in verdicts} - VERDICTS:
-        raise UnexpectedAnswer("record", f"the verdict {unknown.pop()!r}")
+    verdicts: list[Verdict | None] = [None] * len(reports)
+    known = range(1, len(reports) + 1)
+    for nths, *said in rows:
+        verdict = Verdict._make(said)
+        if verdict.verdict not in VERDICTS:
+            raise UnexpectedAnswer("record", f"the verdict {verdict.verdict!r}")
+        for nth in nths:
+            if nth not in known:
+                raise UnexpectedAnswer("record", f"a verdict on report {nth} of {len(reports)}")
+            verdicts[nth - 1] = verdict
     return verdicts
 
 

@@ -217,16 +217,13 @@ class Report(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What `chimeway.record` did with one report, column by column."""
+    """What `chimeway.record` did with a report; one for all reports that it says the same of."""
 
-    delivery_id: UUID
-    claim_id: int
     verdict: str
     """applied | already_applied | stale | gone"""
     status: str | None
-    suppression_reason: str | None
-    attempt_number: int | None
-    next_attempt_at: datetime | None
+    suppression_reason: str | None = None
+    next_attempt_at: datetime | None = None
 
 
 class Lost(NamedTuple):

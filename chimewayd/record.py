@@ -118,16 +118,16 @@ async def _record_locked(desk: Desk, locked: Outbox[Report]) -> None:
 async def _settle(
     desk: Desk,
     reports: Sequence[Report],
-    ask: Callable[[Sequence[Report]], Awaitable[list[Verdict]]],
+    ask: Callable[[Sequence[Report]], Awaitable[list[Verdict | None]]],
 ) -> list[Report]:
     """Record, log and free these calls; return those that somebody holds locked."""
     if failpoints.armed:
         await failpoints.reach(failpoints.Point.BEFORE_RECORD)
     asked_at = anyio.current_time()
-    verdicts = await desk.outage.outlast(partial(ask, reports))
+    answer = await desk.outage.outlast(partial(ask, reports))
     if failpoints.armed:
         await failpoints.reach(failpoints.Point.AFTER_RECORD)
-    settled, locked = _paired(reports, verdicts)
+    settled, verdicts, locked = _sorted_out(reports, answer)
     now = anyio.current_time()
     desk.counts.recorded(settled, verdicts, now - asked_at)
     desk.counts.delivered(settled, verdicts, desk.leases.claimed_at, now)
@@ -146,17 +146,15 @@ async def _settle(
     return locked
 
 
-def _paired(
-    reports: Sequence[Report], verdicts: Sequence[Verdict]
-) -> tuple[list[Report], list[Report]]:
-    """Return the reports in the order of their verdicts, and those without one."""
-    # A delivery may come twice: late from a claim that was lost, and from the one after it.
-    by_call = {(r.delivery.delivery_id, r.delivery.claim_id): r for r in reports}
-    try:
-        settled = [by_call.pop((v.delivery_id, v.claim_id)) for v in verdicts]
-    except KeyError:
-        raise UnexpectedAnswer("record", "a verdict on a call that was not reported") from None
-    return settled, list(by_call.values())
+def _sorted_out(
+    reports: Sequence[Report], answer: Sequence[Verdict | None]
+) -> tuple[Sequence[Report], list[Verdict], list[Report]]:
+    """Return the reports that have a verdict, these verdicts, and the reports without one."""
+    verdicts = [verdict for verdict in answer if verdict is not None]
+    if len(verdicts) == len(reports):
+        return reports, verdicts, []
+    both = list(zip(reports, answer, strict=True))
+    return [r for r, v in both if v is not None], verdicts, [r for r, v in both if v is None]
 
 
 async def release(desk: Desk, unsent: Outbox[Unsent]) -> None:
@@ -187,7 +185,7 @@ async def _release(desk: Desk, unsent: Sequence[Unsent], reason: str) -> None:
     log.info(event, deliveries=len(deliveries), reason=reason)
 
 
-async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
+async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict | None]:
     try:
         return await db.record(desk.session, desk.me, reports, anyio.current_time())
     except Locked:
@@ -198,7 +196,7 @@ async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
         return await _record_apart(desk, reports, error)
 
 
-async def _record_unlocked(desk: Desk, reports: Sequence[Report]) -> list[Verdict]:
+async def _record_unlocked(desk: Desk, reports: Sequence[Report]) -> list[Verdict | None]:
     now = anyio.current_time()
     return await db.record(desk.session, desk.me, reports, now, passes_over_locked=True)
 
@@ -238,13 +236,15 @@ def _bare(report: Report) -> Report:
     return report._replace(outcome=outcome)
 
 
-async def _record_apart(desk: Desk, reports: Sequence[Report], error: Exception) -> list[Verdict]:
+async def _record_apart(
+    desk: Desk, reports: Sequence[Report], error: Exception
+) -> list[Verdict | None]:
     """One report that the database refuses must not keep the others from being recorded."""
     log.error(Event.RECORD_FAILED, reports=len(reports), exc_info=error)
     if len(reports) == 1:
         bare = [_bare(reports[0])]
         return await db.record(desk.session, desk.me, bare, anyio.current_time())
-    verdicts: list[Verdict] = []
+    verdicts: list[Verdict | None] = []
     for report in reports:
         verdicts += await _record(desk, [report])
     return verdicts

@@ -115,7 +115,7 @@ async def record(
         *([value] for value in said.values()),
     )
     assert row is not None
-    return Verdict._make(row)
+    return Verdict._make(row[1:])
 
 
 async def record_all(
@@ -131,9 +131,8 @@ async def record_all(
         [0.0] * len(endings),
         *[nothing] * 3,
     )
-    verdicts = [Verdict._make(row) for row in rows]
-    assert len(verdicts) == len(endings)
-    return {verdict.delivery_id: verdict for verdict in verdicts}
+    assert len(rows) == len(endings)
+    return {endings[nth - 1][0].delivery_id: Verdict._make(said) for nth, *said in rows}
 
 
 async def delivery_in(connection: Connection, status: Status) -> UUID:

@@ -150,7 +150,7 @@ class SideBySide:
             for call, kind, wait in batch
         }
         assert len(answers) == len(batch)
-        verdicts = {(row["delivery_id"], row["claim_id"]): row["verdict"] for row in answers}
+        verdicts = {batch[row["nth"] - 1][0]: row["verdict"] for row in answers}
         assert verdicts == expected
 
     def release_unsent(self, batch: Sequence[Call]) -> None:

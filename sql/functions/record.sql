@@ -12,12 +12,10 @@ create or replace function chimeway.record(
   p_retry_after interval[]
 )
 returns table (
-  delivery_id uuid,
-  claim_id bigint,
+  nth integer,
   verdict text,
   status text,
   suppression_reason text,
-  attempt_number integer,
   next_attempt_at timestamptz
 )
 language plpgsql
@@ -34,26 +32,18 @@ begin
   perform chimeway.lock_claims(p_claim_ids);
 
   return query
-  select s.delivery_id, s.claim_id, coalesce(late.verdict, 'applied'),
-    coalesce(s.status, late.status), coalesce(s.suppression_reason, late.suppression_reason),
-    coalesce(s.attempt_number, late.attempt_number), s.next_attempt_at
+  select s.nth, coalesce(late.verdict, 'applied'), coalesce(s.status, late.status),
+    coalesce(s.suppression_reason, late.suppression_reason), s.next_attempt_at
   from chimeway.settle(p_delivery_ids, p_claim_ids, p_kinds, p_daemon_name, p_started_ago,
     p_finished_ago, p_details, p_status_codes, p_responses, p_provider_message_ids,
     p_retry_after) as s
   left join lateral (
-    select chimeway.record_late(p_daemon_name, s.delivery_id, s.claim_id, p_kinds[n.th],
-        v_now - make_interval(secs => p_finished_ago[n.th]), p_details[n.th], p_status_codes[n.th]) as verdict,
-      d.status, d.suppression_reason, a.attempt_number
-    from (
-      -- By both: an old and a new claim of one delivery may end in the same batch.
-      select t.th from unnest(p_delivery_ids, p_claim_ids) with ordinality
-        as t (delivery_id, claim_id, th)
-      where t.delivery_id = s.delivery_id and t.claim_id = s.claim_id
-      limit 1
-    ) as n
-    left join chimeway.deliveries as d on d.id = s.delivery_id
-    left join chimeway.delivery_attempts as a
-      on a.delivery_id = s.delivery_id and a.claim_id = s.claim_id
+    select chimeway.record_late(p_daemon_name, p_delivery_ids[s.nth], p_claim_ids[s.nth],
+        p_kinds[s.nth], v_now - make_interval(secs => p_finished_ago[s.nth]), p_details[s.nth],
+        p_status_codes[s.nth]) as verdict,
+      d.status, d.suppression_reason
+    from (select) as one
+    left join chimeway.deliveries as d on d.id = p_delivery_ids[s.nth]
     where s.status is null
   ) as late on true;
 
@@ -82,8 +72,8 @@ $$;
 comment on function chimeway.record(
   text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],
   text[], text[], interval[]) is
-  'Records how calls ended: dispatched -> succeeded, failed, suppressed or cancelled. One verdict a '
-  'delivery: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
+  'Records how calls ended: dispatched -> succeeded, failed, suppressed or cancelled. One verdict '
+  'for the nth of them: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
   'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
   'gone (the row was deleted). NC003: an unknown kind; nothing of the batch is recorded. '
   'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries, then breakers, then suppressions.';

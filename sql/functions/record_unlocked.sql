@@ -12,12 +12,10 @@ create or replace function chimeway.record_unlocked(
   p_retry_after interval[]
 )
 returns table (
-  delivery_id uuid,
-  claim_id bigint,
+  nth integer,
   verdict text,
   status text,
   suppression_reason text,
-  attempt_number integer,
   next_attempt_at timestamptz
 )
 language plpgsql
@@ -41,18 +39,18 @@ begin
     where d.id = any (p_delivery_ids) and d.id <> all (v_free));
 
   return query
-  select r.*
+  select free.nths[r.nth], r.verdict, r.status, r.suppression_reason, r.next_attempt_at
   from (
-    select array_agg(t.delivery_id) as delivery_ids, array_agg(t.claim_id) as claim_ids,
+    select array_agg(t.nth::integer) as nths, array_agg(t.delivery_id) as delivery_ids, array_agg(t.claim_id) as claim_ids,
       array_agg(t.kind) as kinds, array_agg(t.started_ago) as started_ago,
       array_agg(t.finished_ago) as finished_ago, array_agg(t.detail) as details,
       array_agg(t.status_code) as status_codes, array_agg(t.response) as responses,
       array_agg(t.provider_message_id) as provider_message_ids,
       array_agg(t.retry_after) as retry_after
     from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_started_ago, p_finished_ago, p_details,
-        p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
+        p_status_codes, p_responses, p_provider_message_ids, p_retry_after) with ordinality
       as t (delivery_id, claim_id, kind, started_ago, finished_ago, detail, status_code, response,
-        provider_message_id, retry_after)
+        provider_message_id, retry_after, nth)
     where t.delivery_id <> all (v_locked)
   ) as free
   cross join lateral chimeway.record(p_daemon_name, free.delivery_ids, free.claim_ids, free.kinds,

@@ -28,8 +28,8 @@ begin
     for update skip locked
   loop
     return query
-    select s.delivery_id, s.claim_id, v_claim.daemon_name, s.status, s.suppression_reason,
-      s.attempt_number, s.next_attempt_at
+    select v_claim.delivery_ids[s.nth], v_claim.id, v_claim.daemon_name, s.status,
+      s.suppression_reason, s.attempt_number, s.next_attempt_at
     from chimeway.settle(
       v_claim.delivery_ids,
       array_fill(v_claim.id, array[cardinality(v_claim.delivery_ids)]),

@@ -12,8 +12,7 @@ create or replace function chimeway.settle(
   p_retry_after interval[]
 )
 returns table (
-  delivery_id uuid,
-  claim_id bigint,
+  nth integer,
   status text,
   suppression_reason text,
   attempt_number integer,
@@ -41,11 +40,12 @@ begin
   with reported as materialized (
     select r.delivery_id, r.claim_id, v_now - make_interval(secs => r.started_ago) as started_at,
       v_now - make_interval(secs => r.finished_ago) as finished_at, r.detail, r.status_code,
-      r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class, k.rule
+      r.response, r.provider_message_id, r.retry_after, k.outcome, k.error_class, k.rule,
+      r.nth::integer as nth
     from unnest(p_delivery_ids, p_claim_ids, p_kinds, p_started_ago, p_finished_ago, p_details,
-        p_status_codes, p_responses, p_provider_message_ids, p_retry_after)
+        p_status_codes, p_responses, p_provider_message_ids, p_retry_after) with ordinality
       as r (delivery_id, claim_id, kind, started_ago, finished_ago, detail, status_code, response,
-        provider_message_id, retry_after)
+        provider_message_id, retry_after, nth)
     -- The first match is the only one: success, the most frequent, is found at the first look.
     cross join lateral (
       select * from chimeway.outcome_kinds() as k where k.kind = r.kind limit 1
@@ -108,7 +108,7 @@ begin
     where d.id = r.delivery_id and d.claim_id = r.claim_id
     returning r.delivery_id, r.claim_id, r.started_at, r.finished_at,
       r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
-      r.error_class, r.rule, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
+      r.error_class, r.rule, r.nth, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
       d.series, d.channel, d.priority, d.position, d.lost_count
   ),
   settled as not materialized (
@@ -153,16 +153,13 @@ begin
     using done as n
     where k.id = n.claim_id and k.open_count <= n.count
   )
-  select s.delivery_id, s.claim_id, s.status, s.suppression_reason, s.attempt_count,
-    s.next_attempt_at
+  select s.nth, s.status, s.suppression_reason, s.attempt_count, s.next_attempt_at
   from settled as s
   union all
-  select r.delivery_id, r.claim_id, null, null, null, null
+  select r.nth, null, null, null, null
   from reported as r
   where (select count(*) from settled) < (select count(*) from reported)
-    and not exists (
-      select from settled as s
-      where s.delivery_id = r.delivery_id and s.claim_id = r.claim_id);
+    and not exists (select from settled as s where s.nth = r.nth);
 
   if exists (select from chimeway.channels as c where c.fallback is not null) then
     perform chimeway.fall_back(p_delivery_ids, p_claim_ids);
@@ -173,7 +170,7 @@ $$;
 comment on function chimeway.settle(
   uuid[], bigint[], text[], text, double precision[], double precision[], text[], integer[],
   text[], text[], interval[]) is
-  'Writes how calls ended, in one statement: the attempt row, dispatched -> succeeded, failed (with '
+  'Writes how calls ended, in one statement, and answers for the nth of them: the attempt row, dispatched -> succeeded, failed (with '
   'a new job), suppressed or cancelled, and the claim shrunk or closed; then the fallbacks of what failed. A row '
   'whose token is not the given one any more is left alone: its status is null in the answer. The '
   'caller holds the locks of the claims.';

@@ -19,10 +19,12 @@ from chimewayd.config_channel import BreakerPolicy, ChannelConfig
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.models import (
+    Delivery,
     Misconfigured,
     Outcome,
     Permanent,
     Report,
+    Room,
     Succeeded,
     Temporary,
     Throttled,
@@ -31,7 +33,7 @@ from chimewayd.models import (
 )
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
-from chimewayd.record import Desk, _paired, record
+from chimewayd.record import Desk, _sorted_out, record
 from chimewayd.session import Session
 from chimewayd.slots import Slots
 from chimewayd.testing.receiver import Receiver
@@ -50,14 +52,18 @@ LOCK = "select from chimeway.deliveries where id = $1 for update"
 WRONG_TYPE = cast("Any", "503")
 
 
+async def _claimed(session: Session, room: Room) -> tuple[db.Identity, list[Delivery]]:
+    await db.configure_channel(session, "email", ChannelConfig(adapter="sink"))
+    daemon_id = await db.register_daemon(session, "d1", "1", ["email"])
+    me = db.Identity(daemon_id, "d1", "1", ("email",), timedelta(seconds=60))
+    return me, await db.claim(session, me, room, arm=False)
+
+
 async def record_all(dsn: str, *outcomes: Outcome) -> None:
     """Claim as many deliveries as there are outcomes, and report one for each."""
     slots, leases, reports = Slots(10, {"email": 10}, PLENTY), Leases(60), Outbox[Report]()
     async with Session(dsn, "records") as session:
-        await db.configure_channel(session, "email", ChannelConfig(adapter="sink"))
-        daemon_id = await db.register_daemon(session, "d1", "1", ["email"])
-        me = db.Identity(daemon_id, "d1", "1", ("email",), timedelta(seconds=60))
-        claimed = await db.claim(session, me, slots.room(), arm=False)
+        me, claimed = await _claimed(session, slots.room())
         slots.take(claimed)
         slots.queue(claimed)
         for outcome in outcomes:
@@ -159,16 +165,31 @@ async def _status(connection: Connection, delivery_id: UUID) -> str:
     return status
 
 
-def test_two_outcomes_of_one_delivery_have_a_verdict_each() -> None:
-    now = delivery(claim_id=2, attempt_number=2)
-    before = now._replace(claim_id=1, attempt_number=1)
-    reports = [Report(before, Succeeded(), 0, 1), Report(now, Temporary(), 5, 6)]
-    verdicts = [
-        Verdict(now.delivery_id, 2, "applied", "failed", None, 2, None),
-        Verdict(now.delivery_id, 1, "stale", "failed", None, 1, None),
-    ]
+def test_verdicts_stay_with_their_reports_when_others_have_none() -> None:
+    calls = [Report(delivery(), Succeeded(), 0, n) for n in range(4)]
+    applied, stale = Verdict("applied", "succeeded"), Verdict("stale", "failed")
 
-    assert _paired(reports, verdicts) == ([reports[1], reports[0]], [])
+    settled, verdicts, locked = _sorted_out(calls, [None, stale, None, applied])
+
+    assert (settled, verdicts, locked) == (
+        [calls[1], calls[3]],
+        [stale, applied],
+        [calls[0], calls[2]],
+    )
+
+
+async def test_two_outcomes_of_one_delivery_have_a_verdict_each(
+    dsn: str, connection: Connection
+) -> None:
+    await insert(connection)
+    async with Session(dsn, "records") as session:
+        me, (one,) = await _claimed(session, Room({"email": 1}, 1, takes_suspect=False))
+        before = one._replace(claim_id=one.claim_id + 1000)
+        reports = [Report(before, Temporary(), 0, 1), Report(one, Succeeded(), 5, 6)]
+
+        verdicts = await db.record(session, me, reports, 7)
+
+    assert [said and said.verdict for said in verdicts] == ["stale", "applied"]
 
 
 async def test_provider_that_is_unavailable_opens_the_breaker_and_costs_no_attempt(

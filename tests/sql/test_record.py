@@ -34,9 +34,7 @@ async def test_success_finishes_the_delivery(connection: Connection) -> None:
     verdict = await record(connection, delivery, provider_message_id="m1")
 
     row = await look(connection, delivery.delivery_id)
-    assert verdict == (
-        delivery.delivery_id, delivery.claim_id, "applied", "succeeded", None, 1, None,
-    )  # fmt: skip
+    assert verdict == ("applied", "succeeded", None, None)
     assert (row["status"], row["provider_message_id"]) == ("succeeded", "m1")
     assert row["claim_id"] is None
 
@@ -153,7 +151,7 @@ async def test_hundredth_failure_of_a_steep_backoff_is_recorded(connection: Conn
         (delivery,) = await claim(connection)
         verdict = await record(connection, delivery, "temporary")
 
-    assert (verdict.status, verdict.attempt_number) == ("cancelled", 100)
+    assert verdict.status == "cancelled"
     numbers = [row["attempt_number"] for row in await attempts_of(connection, delivery_id)]
     assert numbers == list(range(1, 101))
 
@@ -181,7 +179,7 @@ async def test_repeated_record_is_already_applied_and_changes_nothing(
 
     verdict = await record(connection, delivery, "permanent")
 
-    assert verdict[2:6] == ("already_applied", "succeeded", None, 1)
+    assert verdict[:3] == ("already_applied", "succeeded", None)
     assert await look(connection, delivery.delivery_id) == before
     assert len(await attempts_of(connection, delivery.delivery_id)) == 1
 
@@ -193,7 +191,7 @@ async def test_repeated_record_of_a_failure_keeps_its_one_retry(connection: Conn
 
     verdict = await record(connection, delivery, "temporary")
 
-    assert verdict[2:6] == ("already_applied", "failed", None, 1)
+    assert verdict[:3] == ("already_applied", "failed", None)
     assert await look(connection, delivery.delivery_id) == before
     assert len(await jobs_of(connection, delivery.delivery_id)) == 1
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from engine import Connection, claim, claim_one, configure, insert, look
@@ -21,7 +22,7 @@ async def channel(unchecked: Connection) -> None:
 
 async def record_unlocked(
     connection: Connection, deliveries: Sequence[Delivery], **report: Any
-) -> list[Verdict]:
+) -> dict[UUID, Verdict]:
     said = {"details": None, "status_codes": None} | report
     rows = await connection.fetch(
         "select * from chimeway.record_unlocked("
@@ -32,7 +33,7 @@ async def record_unlocked(
         [0.0] * len(deliveries),
         *said.values(),
     )
-    return [Verdict._make(row) for row in rows]
+    return {deliveries[nth - 1].delivery_id: Verdict._make(said) for nth, *said in rows}
 
 
 async def test_locked_delivery_has_no_verdict_and_the_others_are_recorded(
@@ -46,11 +47,11 @@ async def test_locked_delivery_has_no_verdict_and_the_others_are_recorded(
         await other.fetch(LOCK, locked.delivery_id)
         verdicts = await record_unlocked(connection, claimed)
 
-    assert {v.delivery_id for v in verdicts} == {first.delivery_id, last.delivery_id}
-    assert {v.verdict for v in verdicts} == {"applied"}
+    assert set(verdicts) == {first.delivery_id, last.delivery_id}
+    assert {v.verdict for v in verdicts.values()} == {"applied"}
     assert (await look(connection, locked.delivery_id))["status"] == "dispatched"
 
-    (verdict,) = await record_unlocked(connection, [locked])
+    (verdict,) = (await record_unlocked(connection, [locked])).values()
     assert (verdict.verdict, verdict.status) == ("applied", "succeeded")
 
 
@@ -61,7 +62,7 @@ async def test_batch_of_nothing_but_locked_deliveries_has_no_verdict(
 
     async with other.transaction():
         await other.fetch(LOCK, delivery.delivery_id)
-        assert await record_unlocked(connection, [delivery]) == []
+        assert await record_unlocked(connection, [delivery]) == {}
 
 
 async def test_delivery_that_is_gone_has_its_verdict(connection: Connection) -> None:
@@ -69,7 +70,7 @@ async def test_delivery_that_is_gone_has_its_verdict(connection: Connection) -> 
     await connection.execute("delete from chimeway.deliveries")
     await connection.execute("delete from chimeway.claims")
 
-    (verdict,) = await record_unlocked(connection, [delivery])
+    (verdict,) = (await record_unlocked(connection, [delivery])).values()
 
     assert verdict.verdict == "gone"
 

@@ -11,11 +11,8 @@ def call(outcome: Outcome, channel: str = "hooks", seconds: float = 0.2) -> Repo
     return Report(delivery(channel=channel), outcome, started=10.0, finished=10.0 + seconds)
 
 
-def verdict(
-    report: Report, status: str | None, reason: str | None = None, verdict: str = "applied"
-) -> Verdict:
-    one = report.delivery
-    return Verdict(one.delivery_id, one.claim_id, verdict, status, reason, 1, None)
+def verdict(status: str | None, reason: str | None = None, verdict: str = "applied") -> Verdict:
+    return Verdict(verdict, status, reason)
 
 
 def test_histogram_counts_each_value_in_the_first_bucket_that_holds_it() -> None:
@@ -40,7 +37,7 @@ def test_calls_are_counted_by_channel_and_outcome() -> None:
     ]
     statuses = ["succeeded", "succeeded", "failed", "succeeded"]
 
-    verdicts = [verdict(r, status) for r, status in zip(reports, statuses, strict=True)]
+    verdicts = [verdict(status) for r, status in zip(reports, statuses, strict=True)]
     counts.recorded(reports, verdicts, 0.002)
 
     assert counts.attempts == {
@@ -62,7 +59,7 @@ def test_late_outcome_is_an_attempt_and_ends_nothing(late: str) -> None:
     counts = Counts()
     report = call(Permanent())
 
-    counts.recorded([report], [verdict(report, "cancelled", "expired", late)], 0.001)
+    counts.recorded([report], [verdict("cancelled", "expired", late)], 0.001)
 
     assert counts.attempts == {("hooks", Permanent): 1}
     assert counts.late == {"hooks": 1}
@@ -91,7 +88,7 @@ def test_delivery_is_counted_from_due_to_recorded_if_it_succeeded() -> None:
         call(Succeeded())._replace(delivery=delivery(claim_id=4, waited_seconds=seconds))
         for seconds in waits.values()
     ]
-    verdicts = [verdict(r, status) for r, status in zip(reports, waits, strict=True)]
+    verdicts = [verdict(status) for r, status in zip(reports, waits, strict=True)]
 
     counts.delivered(reports, verdicts, {4: 100.0}, 102.0)
 
@@ -104,7 +101,7 @@ def test_late_success_is_no_delivery(late: str) -> None:
     counts = Counts()
     report = call(Succeeded())
 
-    counts.delivered([report], [verdict(report, "succeeded", None, late)], {}, 102.0)
+    counts.delivered([report], [verdict("succeeded", None, late)], {}, 102.0)
 
     assert counts.delivery_seconds == {}
 

@@ -1,14 +1,19 @@
 """The canonical log line: one for each call, with everything an operator greps for."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
+from chimewayd.counts import LATE
 from chimewayd.log import Event
-from chimewayd.models import Report, Status, Unclassified, Verdict, kind_of
+from chimewayd.models import Delivery, Outcome, Report, Status, Unclassified, Verdict, kind_of
 from chimewayd.traceparent import traceparent_of
 
-Line = tuple[str, Event, dict[str, Any]]
-"""Level, event and fields, as `log.emit_many` takes them."""
+Fields = dict[str, Any]
+Lines = Mapping[tuple[str, Event], Sequence[Fields]]
+"""Fields of lines by level and event, as `log.emit_many` takes them."""
 
 SOMETIMES = (
     "status_code",
@@ -22,19 +27,46 @@ SOMETIMES = (
     "correlation_id",
 )
 NOTHING = (None,) * len(SOMETIMES)
+_SUCCEEDED = ("info", Event.ATTEMPT_RECORDED)
+_STALE = ("warning", Event.OUTCOME_STALE)
+
+# Of a tuple one look at several columns costs little more than one at a single one by its name.
+_columns = itemgetter(
+    *map(
+        Delivery._fields.index,
+        (
+            *("delivery_id", "channel", "attempt_number", "attempts_before", "max_attempts"),
+            *("notification_key", "tenant_id", "correlation_id", "metadata_json"),
+        ),
+    )
+)
 
 
-def attempt_line(report: Report, verdict: Verdict, channel_max_attempts: int) -> Line:
+def attempt_lines(
+    reports: Sequence[Report], verdicts: Sequence[Verdict], max_attempts: Mapping[str, int]
+) -> Lines:
+    """Describe recorded calls; `max_attempts` is that of each channel."""
+    lines: defaultdict[tuple[str, Event], list[Fields]] = defaultdict(list)
+    for report, verdict in zip(reports, verdicts, strict=True):
+        kind, fields = attempt_line(report, verdict, max_attempts[report.delivery.channel])
+        lines[kind].append(fields)
+    return lines
+
+
+def attempt_line(
+    report: Report, verdict: Verdict, channel_max_attempts: int
+) -> tuple[tuple[str, Event], Fields]:
     """Describe one recorded call; a row without a limit of its own has its channel's."""
-    delivery, outcome = report.delivery, report.outcome
-    fields: dict[str, Any] = {
-        "delivery_id": str(delivery.delivery_id),
-        "channel": delivery.channel,
-        "attempt": delivery.attempt_number - delivery.attempts_before,
-        "max_attempts": delivery.max_attempts or channel_max_attempts,
+    delivery, outcome, started, finished = report
+    delivery_id, channel, number, before, max_attempts, *ids, metadata_json = _columns(delivery)
+    fields: Fields = {
+        "delivery_id": str(delivery_id),
+        "channel": channel,
+        "attempt": number - before,
+        "max_attempts": max_attempts or channel_max_attempts,
         "outcome": kind_of(outcome),
         "status": verdict.status,
-        "duration_ms": round((report.finished - report.started) * 1000, 3),
+        "duration_ms": int((finished - started) * 1e6) / 1e3,
     }
     told = (
         outcome.status_code,
@@ -43,18 +75,18 @@ def attempt_line(report: Report, verdict: Verdict, channel_max_attempts: int) ->
         verdict.next_attempt_at,
         getattr(outcome, "retry_after", None),
         getattr(outcome, "provider_message_id", None),
-        delivery.notification_key,
-        delivery.tenant_id,
-        delivery.correlation_id,
+        *ids,
     )
     # Of most calls there is nothing to tell: one comparison then, and not one for each field.
     if told != NOTHING:
         fields |= _named(told)
-    if (traceparent := traceparent_of(delivery.metadata_json)) is not None:
+    if metadata_json != "{}" and (traceparent := traceparent_of(metadata_json)) is not None:
         fields["traceparent"] = traceparent
-    if verdict.verdict in ("stale", "gone"):
-        return "warning", Event.OUTCOME_STALE, fields | {"verdict": verdict.verdict}
-    return _level(report, verdict), Event.ATTEMPT_RECORDED, fields
+    if verdict.verdict in LATE:
+        return _STALE, fields | {"verdict": verdict.verdict}
+    if verdict.status == Status.SUCCEEDED:
+        return _SUCCEEDED, fields
+    return (_level(outcome, verdict), Event.ATTEMPT_RECORDED), fields
 
 
 def _named(told: tuple[object, ...]) -> dict[str, object]:
@@ -65,11 +97,9 @@ def _named(told: tuple[object, ...]) -> dict[str, object]:
     return fields
 
 
-def _level(report: Report, verdict: Verdict) -> str:
-    if verdict.status == Status.SUCCEEDED:
-        return "info"
+def _level(outcome: Outcome, verdict: Verdict) -> str:
     # An outcome that nobody understood is a bug somewhere, however the delivery goes on.
-    if isinstance(report.outcome, Unclassified) or verdict.status == Status.CANCELLED:
+    if isinstance(outcome, Unclassified) or verdict.status == Status.CANCELLED:
         return "error"
     return "warning"
 

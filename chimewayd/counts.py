@@ -176,8 +176,9 @@ class Counts:
         """Count how long those took that succeeded; `claimed_at` is when each claim was made."""
         succeeded = Status.SUCCEEDED
         took = defaultdict(list)
-        for (one, *_), verdict in zip(reports, verdicts, strict=True):
+        for report, verdict in zip(reports, verdicts, strict=True):
             if verdict.status == succeeded and verdict.verdict not in LATE:
+                one = report.delivery
                 # A claim that others took may be gone here and its outcome be recorded before.
                 waited = now - claimed_at.get(one.claim_id, now) + one.waited_seconds
                 took[one.channel].append(waited)

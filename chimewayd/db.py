@@ -6,6 +6,7 @@ Rows become models here and nowhere else.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from operator import itemgetter
 from uuid import UUID
 
@@ -68,15 +69,14 @@ from chimeway.stats() as s
 """
 
 
-_NEVER_NULL = tuple(
-    Delivery._fields.index(name)
-    for name in (
-        *("delivery_id", "claim_id", "attempt_number", "channel", "recipient", "payload_json"),
-        *("metadata_json", "attempts_before", "lost_count", "waited_seconds"),
-    )
+NEVER_NULL = (
+    *("delivery_id", "claim_id", "attempt_number", "channel", "recipient", "payload_json"),
+    *("metadata_json", "attempts_before", "lost_count", "waited_seconds"),
 )
 """Of a delivery that was claimed."""
-_never_null = itemgetter(*_NEVER_NULL)
+_never_null = itemgetter(*map(Delivery._fields.index, NEVER_NULL))
+# As `_make` does; that the row has as many columns is in CLAIM.
+_delivery = partial(tuple.__new__, Delivery)
 VERDICTS = frozenset({"applied", "already_applied", "stale", "gone"})
 
 
@@ -120,13 +120,15 @@ async def claim(session: Session, me: Identity, room: Room, *, arm: bool) -> lis
         *(me.daemon_id, me.name, list(room.channels), list(room.channels.values()), room.limit),
         *(me.lease, arm, room.takes_suspect),
     )
-    deliveries = [Delivery._make(row) for row in rows]
-    for delivery in deliveries:
-        if None in _never_null(delivery):
-            missing = [Delivery._fields[n] for n in _NEVER_NULL if delivery[n] is None]
+    deliveries = list(map(_delivery, rows))
+    for values in map(_never_null, deliveries):
+        if None in values:
+            missing = [
+                name for name, value in zip(NEVER_NULL, values, strict=True) if value is None
+            ]
             raise UnexpectedAnswer("claim", f"nothing in {', '.join(missing)}")
-        if delivery.channel not in room.channels:
-            raise UnexpectedAnswer("claim", f"channel {delivery.channel!r}, not asked for")
+    if strange := {delivery.channel for delivery in deliveries} - room.channels.keys():
+        raise UnexpectedAnswer("claim", f"channel {strange.pop()!r}, not asked for")
     return deliveries
 
 

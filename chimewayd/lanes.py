@@ -46,9 +46,9 @@ class Load:
         # Asked of each call, so without a second look: one more is open to claim than before,
         # unless what is in hand stands in the way.
         may_open = self._may_be_open - self.open
-        room = may_open - self.expected
-        has_more = may_open <= self._may_be_in_hand - self.in_hand
-        return has_more and 2 * room >= self.limit > 2 * (room - 1)
+        if not self.limit <= 2 * (may_open - self.expected) < self.limit + 2:
+            return False
+        return may_open <= self._may_be_in_hand - self.in_hand
 
     def free(self, count: int) -> bool:
         """So many are recorded or released; tell as `finish` does."""

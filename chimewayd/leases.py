@@ -8,6 +8,7 @@ Who is silent for SILENT_SECONDS, and whose session is gone, is taken for dead b
 or no lease. So nothing begins here either when our last heartbeat is almost as old as that.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -27,13 +28,13 @@ class Leases:
         self.claimed_at: dict[int, float] = {}
         """When each claim was asked for."""
         self._doubted_until = 0.0
-        self._heard_at: float | None = None
-        """When a heartbeat was last sent that was answered."""
+        self._heard_until = math.inf
+        """No call begins later, unless another heartbeat is answered first."""
 
     def begin(self, deliveries: list[Delivery], sent_at: float) -> None:
         """Deliveries were claimed by a request sent at `sent_at`: one claim, one lease."""
-        if self._heard_at is None:
-            self._heard_at = sent_at
+        if self._heard_until == math.inf:
+            self._hear(sent_at)
         if deliveries:
             claim_id = deliveries[0].claim_id
             self._ends[claim_id] = sent_at + self._lease_seconds
@@ -42,7 +43,7 @@ class Leases:
 
     def extend(self, claim_ids: Iterable[int], sent_at: float) -> None:
         """A heartbeat sent at `sent_at` was answered: these go on from there."""
-        self._heard_at = sent_at
+        self._hear(sent_at)
         for claim_id in claim_ids:
             if claim_id in self._ends:
                 self._ends[claim_id] = sent_at + self._lease_seconds
@@ -57,7 +58,7 @@ class Leases:
 
     def leave(self, deliveries: Iterable[Delivery]) -> None:
         """These are recorded or released; the last one of a claim ends its lease."""
-        for claim_id, count in Counter(d.claim_id for d in deliveries).items():
+        for claim_id, count in Counter([d.claim_id for d in deliveries]).items():
             left = self._open.get(claim_id, 0) - count
             if left > 0:
                 self._open[claim_id] = left
@@ -68,12 +69,14 @@ class Leases:
 
     def fits(self, claim_id: int, now: float, call_seconds: float) -> bool:
         """Whether a call that may take `call_seconds` ends within the lease, and we are heard."""
-        return now + call_seconds <= self._ends.get(claim_id, 0.0) and self.is_heard(now)
+        return now + call_seconds <= self._ends.get(claim_id, 0.0) and now <= self._heard_until
 
     def is_heard(self, now: float) -> bool:
         """Whether our last heartbeat is young enough for a call to begin."""
-        heard_at = now if self._heard_at is None else self._heard_at
-        return now <= heard_at + SILENT_SECONDS - GATE_MARGIN_SECONDS
+        return now <= self._heard_until
+
+    def _hear(self, sent_at: float) -> None:
+        self._heard_until = sent_at + SILENT_SECONDS - GATE_MARGIN_SECONDS
 
     def doubt(self, until: float) -> None:
         """A claim was not answered: until then it may come into being without our hearing of it."""

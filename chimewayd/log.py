@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -139,17 +139,16 @@ def say_held_back() -> None:
         )
 
 
-def emit_many(entries: Iterable[tuple[str, Event, Mapping[str, object]]]) -> None:
-    """Log a batch of (level, event, fields): one timestamp and one write for all of it."""
+def emit_many(level: str, event: Event, batch: Sequence[Mapping[str, object]]) -> None:
+    """Log an event once for each of these fields: one timestamp and one write for all of them."""
     config = structlog.get_config()
     lines = config["processors"][-1]
     if isinstance(lines, JsonLines):
-        batch = lines.render_many(entries)
-        if batch:
-            config["logger_factory"]().msg(b"\n".join(batch))
+        if text := lines.render_many(level, event, batch):
+            config["logger_factory"]().msg(text)
         return
     logger = structlog.get_logger()
-    for level, event, fields in entries:
+    for fields in batch:
         logger.log(_LEVELS[level], event, **fields)
 
 
@@ -165,23 +164,15 @@ class JsonLines:
         level = _METHOD_LEVELS.get(method, method)
         return _line(self._head(_now(), level, event), fields)
 
-    def render_many(
-        self, entries: Iterable[tuple[str, Event, Mapping[str, object]]]
-    ) -> list[bytes]:
-        """Render what the level lets through, all with the same timestamp."""
-        now, heads = _now(), dict[tuple[str, str], bytes]()
+    def render_many(self, level: str, event: Event, batch: Sequence[Mapping[str, object]]) -> bytes:
+        """Render a line for each, all with the same timestamp; nothing, if the level is too low."""
+        if not batch or _LEVELS[level] < self._least_level:
+            return b""
         bound = structlog.contextvars.get_contextvars()
-        batch = []
-        for level, event, fields in entries:
-            if _LEVELS[level] < self._least_level:
-                continue
-            head = heads.get((level, event))
-            if head is None:
-                head = heads[level, event] = self._head(now, level, event)
-            batch.append((head, {**bound, **fields} if bound else fields))
-        if not batch:
-            return []
-        return _quick_lines(batch) or [_line(head, fields) for head, fields in batch]
+        if bound:
+            batch = [{**bound, **fields} for fields in batch]
+        head = self._head(_now(), level, event)
+        return _quick_lines(head, batch) or b"\n".join([_line(head, fields) for fields in batch])
 
     def _head(self, now: str, level: str, event: str) -> bytes:
         prefix = _priority(level) if self._has_priorities else ""
@@ -245,24 +236,23 @@ def _join_libraries() -> None:
     logging.captureWarnings(capture=True)
 
 
-def _quick_lines(batch: Sequence[tuple[bytes, Mapping[str, object]]]) -> list[bytes] | None:
+def _quick_lines(head: bytes, batch: Sequence[Mapping[str, object]]) -> bytes | None:
     """Render a batch in one piece and look at it once; None if any of it needs a closer look."""
-    if not all(_is_plain_shape(tuple(fields)) for _, fields in batch):
+    if not all(map(_is_plain_shape, set(map(tuple, batch)))):
         return None
     try:
-        blob = orjson.dumps([fields for _, fields in batch], default=plain)
+        bodies = orjson.dumps(batch, default=plain)
     except TypeError:
         return None
-    if _needs_care(blob, len(batch)):
+    if _needs_care(bodies, len(batch)):
         return None
     # As many braces as lines: each of these is the end of one.
-    bodies = blob[2:-2].split(b"},{")
-    return [b"%b,%b}" % (head, body) for (head, _), body in zip(batch, bodies, strict=True)]
+    return b"%b,%b" % (head, bodies[2:-1].replace(b"},{", b"}\n%b," % head))
 
 
 def _line(head: bytes, fields: Mapping[str, object]) -> bytes:
-    if quick := _quick_lines([(head, fields)]):
-        return quick[0]
+    if quick := _quick_lines(head, [fields]):
+        return quick
     if not fields:
         return head + b"}"
     return head + b"," + escaped(orjson.dumps(_safe(fields)))[1:]

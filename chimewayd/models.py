@@ -22,6 +22,7 @@ class Status(StrEnum):
 
 
 SUSPECT_AFTER_LOSSES = 2  # sql/functions/settle.sql queues by the same number
+"""By then it may be what kills daemons: one of these at a time."""
 
 
 class Delivery(NamedTuple):
@@ -54,11 +55,6 @@ class Delivery(NamedTuple):
     """Calls of this series whose daemon died."""
     waited_seconds: float = 0.0
     """From when it was due at first (inserted, scheduled, replayed) until this claim."""
-
-    @property
-    def is_suspect(self) -> bool:
-        """Whether it may be what kills daemons: one of these at a time."""
-        return self.lost_count >= SUSPECT_AFTER_LOSSES
 
 
 class Claimed(NamedTuple):

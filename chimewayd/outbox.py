@@ -19,6 +19,8 @@ class Outbox(Generic[T]):
         self._items: list[T] = []
         self._is_closed = False
         self._changed = anyio.Event()
+        self._is_told = False
+        """Whether `_changed` is set, without a call."""
         self.taken = 0
         """Batches handed out."""
         self.is_idle = False
@@ -26,18 +28,18 @@ class Outbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._items.append(item)
-        if not self._changed.is_set():
-            self._changed.set()
+        if not self._is_told:
+            self._tell()
 
     def put_all(self, items: Iterable[T]) -> None:
         self._items.extend(items)
-        if self._items and not self._changed.is_set():
-            self._changed.set()
+        if self._items and not self._is_told:
+            self._tell()
 
     def close(self) -> None:
         """Nothing will be put any more: `take` hands out the rest, then nothing."""
         self._is_closed = True
-        self._changed.set()
+        self._tell()
 
     async def take(self, at_most: int) -> list[T]:
         """Wait for items and take them in order; an empty list means the outbox is closed."""
@@ -56,9 +58,13 @@ class Outbox(Generic[T]):
         return self._hand_out(count)
 
     async def _until_changed(self) -> None:
-        if self._changed.is_set():
-            self._changed = anyio.Event()
+        if self._is_told:
+            self._changed, self._is_told = anyio.Event(), False
         await self._changed.wait()
+
+    def _tell(self) -> None:
+        self._is_told = True
+        self._changed.set()
 
     def _hand_out(self, at_most: int) -> list[T]:
         self.taken += 1

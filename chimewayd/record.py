@@ -20,7 +20,7 @@ import structlog
 
 from chimewayd import db, failpoints
 from chimewayd.adapters.evidence import clean
-from chimewayd.attempt_line import attempt_line
+from chimewayd.attempt_line import attempt_lines
 from chimewayd.breakers import Breakers
 from chimewayd.counts import Counts
 from chimewayd.errors import DatabaseUnavailable, Locked, UnexpectedAnswer
@@ -133,8 +133,8 @@ async def _settle(
     desk.counts.delivered(settled, verdicts, desk.leases.claimed_at, now)
     if desk.trace is not None:
         desk.trace(settled, verdicts)
-    lines = zip(settled, verdicts, strict=True)
-    emit_many(attempt_line(r, v, desk.max_attempts[r.delivery.channel]) for r, v in lines)
+    for (level, event), lines in attempt_lines(settled, verdicts, desk.max_attempts).items():
+        emit_many(level, event, lines)
     if any(verdict.next_attempt_at for verdict in verdicts):
         # Whoever sleeps until the next due time must hear of a nearer one.
         desk.bell.ring()

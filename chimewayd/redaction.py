@@ -47,9 +47,10 @@ def may_hold_secret(text: bytes) -> bool:
         b"=" in text
         or b"'" in text
         or b"\\" in text
-        or (b"@" in text and b"://" in text)  # one byte is found sixty times as fast as three
-        or b"whsec_" in text
-        or b"earer " in text
+        # One byte is found sixty times as fast as three.
+        or (b"@" in text and b"://" in text)
+        or (b"w" in text and b"whsec_" in text)
+        or (b" " in text and b"earer " in text)
     )
 
 

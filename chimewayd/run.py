@@ -90,7 +90,7 @@ class Calls:
     idle: list[asyncio.Future[None]] = field(default_factory=list)
     is_hand_called: bool = False
     """A worker was woken or hired and has not come yet."""
-    quiet: anyio.Event = field(default_factory=anyio.Event)
+    quiet: anyio.Event | None = None  # set when a call ends; None: nobody waits for that
     failure: BaseException | None = None
     abandoned: int = 0
     overrun: anyio.Event = field(default_factory=anyio.Event)
@@ -172,7 +172,8 @@ def _dismiss(calls: Calls, task: asyncio.Task[None]) -> None:
     calls.is_hand_called = False
     if not task.cancelled() and (error := task.exception()) is not None:
         calls.failure = error
-    calls.quiet.set()
+    if calls.quiet is not None:
+        calls.quiet.set()
 
 
 async def _work(calls: Calls) -> None:
@@ -189,7 +190,7 @@ async def _work(calls: Calls) -> None:
             await waiter
             calls.is_hand_called = False
             continue
-        if slots.waiting:
+        if slots.waiting and not calls.is_hand_called:
             call_hands(calls)
         channel = calls.channels.get(delivery.channel)
         worker.started = loop.time()
@@ -211,7 +212,7 @@ async def _work(calls: Calls) -> None:
         worker.delivery = None
         calls.reports.put(Report(delivery, outcome, worker.started, loop.time()))
         slots.finish(delivery)
-        if not slots.running:
+        if calls.quiet is not None:
             calls.quiet.set()
 
 
@@ -278,7 +279,8 @@ def _abandon(calls: Calls, worker: Worker) -> None:
         outcome = Uncertain(detail="the daemon stopped during the call, and it would not be cut")
     calls.reports.put(Report(delivery, outcome, worker.started, now))
     calls.slots.finish(delivery)
-    calls.quiet.set()
+    if calls.quiet is not None:
+        calls.quiet.set()
     call_hands(calls)
 
 

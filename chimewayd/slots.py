@@ -19,7 +19,6 @@ Plain functions that decide; whoever calls them does the waiting.
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from sys import getsizeof
 from types import MappingProxyType
 from uuid import UUID
 
@@ -27,7 +26,7 @@ import anyio
 
 from chimewayd.hosts import clock
 from chimewayd.lanes import Lane, Load
-from chimewayd.models import Delivery, Room, Unsent
+from chimewayd.models import SUSPECT_AFTER_LOSSES, Delivery, Room, Unsent
 
 CLAIM_LIMIT = 500
 """Deliveries a claim may bring: larger batches gain nothing and hold their locks for longer."""
@@ -166,7 +165,7 @@ class Slots:
             taken_bytes = _bytes(deliveries)
             self.payload_bytes += taken_bytes
             self._expected_bytes = max(taken_bytes // len(deliveries), 1)
-            self._suspects += sum([d.is_suspect for d in deliveries])
+            self._suspects += _suspects(deliveries)
 
     def queue(self, deliveries: Sequence[Delivery]) -> list[Unsent]:
         """Put deliveries in hand in line for their call; return those whose host is too busy.
@@ -234,7 +233,7 @@ class Slots:
         self._all.free(len(deliveries))
         self.done += len(deliveries)
         self.payload_bytes -= _bytes(deliveries)
-        suspects = sum([d.is_suspect for d in deliveries])
+        suspects = _suspects(deliveries)
         self._suspects -= suspects
         self._tell(is_passed_over=any(freed) or suspects > 0)
 
@@ -269,5 +268,9 @@ def _count(deliveries: Sequence[Delivery]) -> Counter[str]:
     return Counter([delivery.channel for delivery in deliveries])
 
 
+def _suspects(deliveries: Sequence[Delivery]) -> int:
+    return sum([delivery.lost_count >= SUSPECT_AFTER_LOSSES for delivery in deliveries])
+
+
 def _bytes(deliveries: Sequence[Delivery]) -> int:
-    return sum([getsizeof(d.payload_json) for d in deliveries])
+    return sum(map(str.__sizeof__, [delivery.payload_json for delivery in deliveries]))

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from chimewayd import log
-from chimewayd.attempt_line import attempt_line
+from chimewayd.attempt_line import attempt_lines
 from chimewayd.counts import Counts
 from chimewayd.log import Event
 from chimewayd.models import Report, Succeeded, Temporary, Verdict
@@ -48,7 +48,10 @@ def deeds() -> dict[str, tuple[Deed, int]]:
     traced, sampled_out = tracing(ALWAYS_ON), tracing(ALWAYS_OFF)
 
     def lines(calls: list[Report], ends: list[Verdict]) -> None:
-        log.emit_many(attempt_line(call, end, 5) for call, end in zip(calls, ends, strict=True))
+        for (level, event), fields in attempt_lines(
+            calls, ends, {calls[0].delivery.channel: 5}
+        ).items():
+            log.emit_many(level, event, fields)
 
     def count(calls: list[Report], ends: list[Verdict]) -> None:
         counts.claimed([call.delivery for call in calls], 0.01)

@@ -42,7 +42,7 @@ def test_line_of_a_success_has_what_an_operator_greps_for() -> None:
         correlation_id="trace-1",
     )
 
-    level, event, fields = attempt_line(call, verdict("succeeded"), 5)
+    (level, event), fields = attempt_line(call, verdict("succeeded"), 5)
 
     assert (level, event) == ("info", Event.ATTEMPT_RECORDED)
     assert fields == {
@@ -64,7 +64,7 @@ def test_line_of_a_success_has_what_an_operator_greps_for() -> None:
 def test_line_leaves_out_what_is_not_known() -> None:
     call = report(Succeeded())
 
-    _, _, fields = attempt_line(call, verdict("succeeded"), 5)
+    _, fields = attempt_line(call, verdict("succeeded"), 5)
 
     assert None not in fields.values()
 
@@ -72,7 +72,7 @@ def test_line_leaves_out_what_is_not_known() -> None:
 def test_line_of_a_retry_says_why_and_when_it_goes_on() -> None:
     call = report(Throttled(detail="slow down", retry_after=timedelta(seconds=90)))
 
-    level, event, fields = attempt_line(call, verdict("failed"), 5)
+    (level, event), fields = attempt_line(call, verdict("failed"), 5)
 
     assert (level, event) == ("warning", Event.ATTEMPT_RECORDED)
     assert fields["next_attempt_at"] == LATER
@@ -84,7 +84,7 @@ def test_line_of_a_retry_says_why_and_when_it_goes_on() -> None:
 def test_line_shows_the_limit_of_the_row_or_else_of_the_channel(row: int | None, said: int) -> None:
     call = report(Temporary(), max_attempts=row)
 
-    _, _, fields = attempt_line(call, verdict("failed"), 5)
+    _, fields = attempt_line(call, verdict("failed"), 5)
 
     assert fields["max_attempts"] == said
 
@@ -92,7 +92,7 @@ def test_line_shows_the_limit_of_the_row_or_else_of_the_channel(row: int | None,
 def test_line_counts_the_attempts_of_the_series() -> None:
     call = report(Temporary(), attempt_number=7, attempts_before=5)
 
-    _, _, fields = attempt_line(call, verdict("failed"), 5)
+    _, fields = attempt_line(call, verdict("failed"), 5)
 
     assert fields["attempt"] == 2
 
@@ -122,7 +122,7 @@ class Ending:
 def test_line_is_as_loud_as_the_end_it_tells_of(ending: Ending) -> None:
     call = report(ending.outcome)
 
-    level, _, fields = attempt_line(call, verdict(ending.status, reason=ending.reason), 5)
+    (level, _), fields = attempt_line(call, verdict(ending.status, reason=ending.reason), 5)
 
     assert level == ending.level
     assert fields["outcome"] == ending.said
@@ -142,7 +142,7 @@ def test_line_of_a_repeated_record_is_that_of_the_first() -> None:
 def test_line_of_an_outcome_that_came_too_late_says_so(word: str, status: str | None) -> None:
     call = report(Succeeded())
 
-    level, event, fields = attempt_line(call, verdict(status, word), 5)
+    (level, event), fields = attempt_line(call, verdict(status, word), 5)
 
     assert (level, event) == ("warning", Event.OUTCOME_STALE)
     assert fields["verdict"] == word
@@ -152,6 +152,6 @@ def test_line_carries_the_trace_of_the_producer() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     traced = report(Succeeded(), metadata_json=f'{{"traceparent": "{trace}"}}')
 
-    _, _, fields = attempt_line(traced, verdict("succeeded"), 5)
+    _, fields = attempt_line(traced, verdict("succeeded"), 5)
 
     assert fields["traceparent"] == trace

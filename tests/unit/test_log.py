@@ -50,7 +50,7 @@ def test_a_line_without_fields_is_whole() -> None:
     out = started()
 
     structlog.get_logger().info(Event.DAEMON_READY)
-    log.emit_many([("info", Event.DAEMON_READY, {})])
+    log.emit_many("info", Event.DAEMON_READY, [{}])
 
     assert [list(line) for line in lines(out)] == [["ts", "level", "event"]] * 2
 
@@ -60,7 +60,7 @@ def test_bound_context_is_part_of_each_line() -> None:
 
     with structlog.contextvars.bound_contextvars(daemon="a"):
         structlog.get_logger().info(Event.DAEMON_READY)
-        log.emit_many([("info", Event.ATTEMPT_RECORDED, {"attempt": 1})])
+        log.emit_many("info", Event.ATTEMPT_RECORDED, [{"attempt": 1}])
 
     assert [line["daemon"] for line in lines(out)] == ["a", "a"]
 
@@ -70,7 +70,8 @@ def test_the_level_holds_back_what_is_below_it() -> None:
 
     structlog.get_logger().info(Event.DAEMON_READY)
     structlog.get_logger().warning(Event.LISTENER_LOST)
-    log.emit_many([("info", Event.DAEMON_READY, {}), ("error", Event.DAEMON_FAILED, {})])
+    log.emit_many("info", Event.DAEMON_READY, [{}])
+    log.emit_many("error", Event.DAEMON_FAILED, [{}])
 
     assert [line["event"] for line in lines(out)] == ["listener_lost", "daemon_failed"]
 
@@ -123,7 +124,7 @@ def test_each_line_to_the_journal_begins_with_its_priority(
         log.setup("info", fmt, out, journal)
 
         getattr(structlog.get_logger(), level)(Event.DAEMON_FAILED, exc_info=ValueError("x"))
-        log.emit_many([(level, Event.DAEMON_FAILED, {"n": 1})])
+        log.emit_many(level, Event.DAEMON_FAILED, [{"n": 1}])
 
     written = path.read_text().splitlines()
     assert len(written) >= 2

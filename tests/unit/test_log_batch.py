@@ -37,7 +37,7 @@ BATCH: list[dict[str, Any]] = [
 @pytest.mark.parametrize("batch", [BATCH, BATCH[:1] * 3, *([fields] for fields in BATCH)], ids=len)
 def test_a_batch_reads_like_its_lines_one_by_one(batch: list[dict[str, Any]]) -> None:
     out_of_batch, one_by_one = started(), io.BytesIO()
-    log.emit_many([("warning", Event.ATTEMPT_RECORDED, fields) for fields in batch])
+    log.emit_many("warning", Event.ATTEMPT_RECORDED, batch)
 
     started(out=one_by_one)
     for fields in batch:
@@ -50,7 +50,7 @@ def test_a_batch_reads_like_its_lines_one_by_one(batch: list[dict[str, Any]]) ->
 def test_a_batch_in_the_console_reads_like_its_lines_one_by_one() -> None:
     batch: list[dict[str, Any]] = [{"a": 1}, {"url": URL}, {"text": HOSTILE}]
     out_of_batch, one_by_one = started("console"), io.BytesIO()
-    log.emit_many([("warning", Event.ATTEMPT_RECORDED, fields) for fields in batch])
+    log.emit_many("warning", Event.ATTEMPT_RECORDED, batch)
 
     started("console", out=one_by_one)
     for fields in batch:
@@ -70,9 +70,9 @@ def test_a_batch_has_one_time_and_is_one_write() -> None:
     out = Counting()
     started(out=out)
 
-    log.emit_many([("info", Event.ATTEMPT_RECORDED, {"attempt": n}) for n in range(50)])
-    log.emit_many([])
-    log.emit_many([("debug", Event.ATTEMPT_RECORDED, {})])
+    log.emit_many("info", Event.ATTEMPT_RECORDED, [{"attempt": n} for n in range(50)])
+    log.emit_many("info", Event.ATTEMPT_RECORDED, [])
+    log.emit_many("debug", Event.ATTEMPT_RECORDED, [{}])
 
     assert out.writes == 1
     assert len({line["ts"] for line in lines(out)}) == 1

@@ -75,7 +75,7 @@ def test_one_of_several_daemons_names_itself(fmt: str, monkeypatch: pytest.Monke
     out = started(fmt)
 
     structlog.get_logger().info(Event.DAEMON_READY)
-    log.emit_many([("info", Event.ATTEMPT_RECORDED, {"attempt": 1})])
+    log.emit_many("info", Event.ATTEMPT_RECORDED, [{"attempt": 1}])
 
     assert [b"mail-2" in line for line in out.getvalue().splitlines()] == [True, True]
     if fmt == "json":

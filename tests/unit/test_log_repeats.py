@@ -84,9 +84,8 @@ def test_each_channel_and_each_logger_is_a_kind_of_its_own() -> None:
 @pytest.mark.parametrize("fmt", ["json", "console"])
 def test_lines_of_deliveries_are_never_held_back(fmt: str) -> None:
     out = started(fmt)
-    attempts = [("warning", Event.ATTEMPT_RECORDED, {"attempt": n}) for n in range(100)]
 
-    log.emit_many(attempts)
+    log.emit_many("warning", Event.ATTEMPT_RECORDED, [{"attempt": n} for n in range(100)])
     for _ in range(100):
         structlog.get_logger().info(Event.DELIVERY_ENDED)
 

@@ -46,7 +46,7 @@ def test_no_secret_is_written(fmt: str, fields: dict[str, Any]) -> None:
     out = started(fmt)
 
     structlog.get_logger().info(Event.DAEMON_READY, **fields)
-    log.emit_many([("info", Event.DAEMON_READY, fields)])
+    log.emit_many("info", Event.DAEMON_READY, [fields])
 
     text = out.getvalue().decode()
     assert SECRET not in text
@@ -63,7 +63,7 @@ def test_no_secret_is_written_in_a_traceback_and_no_local(fmt: str) -> None:
         _fail("cannot reach " + URL)
     except ConnectionError as error:
         structlog.get_logger().exception(Event.DATABASE_LOST)
-        log.emit_many([("error", Event.DATABASE_LOST, {"exc_info": error})])
+        log.emit_many("error", Event.DATABASE_LOST, [{"exc_info": error}])
 
     text = out.getvalue().decode()
     assert text.count("Traceback") == 2
@@ -102,7 +102,7 @@ def test_a_value_begins_no_line_and_steers_no_terminal(fmt: str, fields: dict[st
     out = started(fmt)
 
     structlog.get_logger().info(Event.DAEMON_READY, **fields)
-    log.emit_many([("info", Event.DAEMON_READY, fields)])
+    log.emit_many("info", Event.DAEMON_READY, [fields])
 
     written = out.getvalue().decode().split("\n")
     assert len(written) == 3

@@ -22,13 +22,13 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 -- A plan that was made while the tables were small must be right when they are not. What is left
--- is to look each reported delivery up by its key: a bitmap scan, unlike an index scan, cannot be
--- had without one. Up to Postgres 17 what is switched off counts as very dear, and dear plans are
--- compiled: half a second for each, unless that is off too.
+-- is one walk over the index for all keys of a batch, and a hash of what it brought: so each join
+-- with a table also names the array of these keys. Up to Postgres 17 what is switched off counts
+-- as very dear, and dear plans are compiled: half a second for each, unless that is off too.
 set enable_seqscan = off
 set jit = off
-set enable_indexscan = off
-set enable_hashjoin = off
+set enable_bitmapscan = off
+set enable_nestloop = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -62,7 +62,7 @@ begin
       requested_status = null,
       requested_reason = null
     from reported as r
-    where r.rule = 'succeed'
+    where r.rule = 'succeed' and d.id = any (p_delivery_ids)
       and d.id = r.delivery_id and d.claim_id = r.claim_id and d.status = 'dispatched'
     returning r.*, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count, d.series,
       d.channel, d.priority, d.position, d.lost_count
@@ -74,6 +74,7 @@ begin
     join chimeway.deliveries as d
       on d.id = r.delivery_id and d.claim_id = r.claim_id and d.status = 'dispatched'
     where r.rule <> 'succeed'
+      and d.id = any (array(select r.delivery_id from reported as r where r.rule <> 'succeed'))
     for update of d
   ),
   decided as materialized (
@@ -105,7 +106,8 @@ begin
       requested_status = null,
       requested_reason = null
     from decided as r
-    where d.id = r.delivery_id and d.claim_id = r.claim_id
+    where d.id = any (array(select r.delivery_id from decided as r))
+      and d.id = r.delivery_id and d.claim_id = r.claim_id
     returning r.delivery_id, r.claim_id, r.started_at, r.finished_at,
       r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
       r.error_class, r.rule, r.nth, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
@@ -129,36 +131,41 @@ begin
   queued as (
     insert into chimeway.jobs (delivery_id, due_at, position, priority, is_suspect, channel)
     select s.delivery_id, s.next_attempt_at, s.position, s.priority, s.lost_count >= 2, s.channel
-    from settled as s
+    from refused as s
     where s.status = 'failed'
+  ),
+  summed as materialized (
+    select s.claim_id, s.channel, s.status, count(*) as count
+    from settled as s
+    group by s.claim_id, s.channel, s.status
   ),
   counted as (
     insert into chimeway.tallies (channel, status, count)
-    select s.channel, s.status, count(*)
-    from settled as s
+    select s.channel, s.status, sum(s.count)
+    from summed as s
     where s.status <> 'failed'
     group by s.channel, s.status
   ),
   done as materialized (
-    select s.claim_id, count(*) as count from settled as s group by s.claim_id
+    select s.claim_id, sum(s.count) as count from summed as s group by s.claim_id
   ),
   reduced as (
     update chimeway.claims as k
     set open_count = k.open_count - n.count
     from done as n
-    where k.id = n.claim_id and k.open_count > n.count
+    where k.id = any (p_claim_ids) and k.id = n.claim_id and k.open_count > n.count
   ),
   closed as (
     delete from chimeway.claims as k
     using done as n
-    where k.id = n.claim_id and k.open_count <= n.count
+    where k.id = any (p_claim_ids) and k.id = n.claim_id and k.open_count <= n.count
   )
   select s.nth, s.status, s.suppression_reason, s.attempt_count, s.next_attempt_at
   from settled as s
   union all
   select r.nth, null, null, null, null
   from reported as r
-  where (select count(*) from settled) < (select count(*) from reported)
+  where coalesce((select sum(n.count) from done as n), 0) < (select count(*) from reported)
     and not exists (select from settled as s where s.nth = r.nth);
 
   if exists (select from chimeway.channels as c where c.fallback is not null) then

@@ -59,8 +59,9 @@ async def send(connection: Connection, deliveries: Sequence[Delivery]) -> None:
 
 @pytest.mark.parametrize("queue", ["empty", "filled", "bloated"])
 @pytest.mark.parametrize("statistics", ["fresh", "of an empty table"])
+@pytest.mark.parametrize("ending", ["succeeded", "temporary", "permanent"])
 async def test_no_step_of_a_delivery_scans_a_table(
-    connection: Connection, queue: str, statistics: str
+    connection: Connection, queue: str, statistics: str, ending: str
 ) -> None:
     tables = "chimeway.deliveries, chimeway.jobs, chimeway.claims, chimeway.delivery_attempts"
     await connection.execute(f"analyze {tables}")
@@ -77,7 +78,7 @@ async def test_no_step_of_a_delivery_scans_a_table(
     before = await counters(connection)
 
     claimed = await claim(connection, slots=BATCH)
-    await send(connection, claimed)
+    await record_all(connection, [(delivery, ending) for delivery in claimed])
     await connection.fetch("select chimeway.next_due(array['email'], true)")
     waiting = await insert(connection)
     await operate(connection, "cancel", waiting, "not wanted", "ops")

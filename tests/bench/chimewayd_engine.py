@@ -23,7 +23,7 @@ from chimewayd.session import Session
 
 CHANNEL = "bench"
 SINK: Mapping[str, Any] = {"adapter": "sink"}
-SLOTS = 500
+SLOTS = 1000
 READY_LOOK_SECONDS = 0.02
 HEAD_BYTES = 20_000
 LOG_TAIL_CHARACTERS = 1000

@@ -276,8 +276,7 @@ begin
     j.max_attempts::integer, j.attempts_before, j.lost_count, j.waited
   from judged as j
   where j.status = 'dispatched'
-  -- By priority and position: one number is compared at once, two columns of a wide row one by one.
-  order by (j.priority::bigint << 48) + j.position;
+  order by (j.priority::bigint << 48) + j.position;  -- both as one number, which sorts quicker
 
   if v_is_limited then
     perform chimeway.spend_slots(v_claim_id, v_ids, v_now);

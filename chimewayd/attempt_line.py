@@ -80,7 +80,7 @@ def attempt_line(
     # Of most calls there is nothing to tell: one comparison then, and not one for each field.
     if told != NOTHING:
         fields |= _named(told)
-    if metadata_json != "{}" and (traceparent := traceparent_of(metadata_json)) is not None:
+    if (traceparent := traceparent_of(metadata_json)) is not None:
         fields["traceparent"] = traceparent
     if verdict.verdict in LATE:
         return _STALE, fields | {"verdict": verdict.verdict}

@@ -190,7 +190,7 @@ async def _work(calls: Calls) -> None:
             await waiter
             calls.is_hand_called = False
             continue
-        if slots.waiting and not calls.is_hand_called:
+        if slots.waiting:
             call_hands(calls)
         channel = calls.channels.get(delivery.channel)
         worker.started = loop.time()

@@ -73,8 +73,8 @@ comment on function chimeway.record(
   text, uuid[], bigint[], text[], double precision[], double precision[], text[], integer[],
   text[], text[], interval[]) is
   'Records how calls ended: dispatched -> succeeded, failed, suppressed or cancelled. One verdict '
-  'for the nth of them: applied; already_applied (a repeat of a record whose commit was not heard); stale (the '
-  'token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
+  'for the nth of them: applied; already_applied (a repeat of a record whose commit was not heard); '
+  'stale (the token is not the row''s any more: the outcome goes to the history as late, the state stays); or '
   'gone (the row was deleted). NC003: an unknown kind; nothing of the batch is recorded. '
   'p_started_ago and p_finished_ago are seconds before this call. Locks claims, then deliveries, then breakers, then suppressions.';
 

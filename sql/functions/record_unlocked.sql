@@ -41,8 +41,8 @@ begin
   return query
   select free.nths[r.nth], r.verdict, r.status, r.suppression_reason, r.next_attempt_at
   from (
-    select array_agg(t.nth::integer) as nths, array_agg(t.delivery_id) as delivery_ids, array_agg(t.claim_id) as claim_ids,
-      array_agg(t.kind) as kinds, array_agg(t.started_ago) as started_ago,
+    select array_agg(t.nth::integer) as nths, array_agg(t.delivery_id) as delivery_ids,
+      array_agg(t.claim_id) as claim_ids, array_agg(t.kind) as kinds, array_agg(t.started_ago) as started_ago,
       array_agg(t.finished_ago) as finished_ago, array_agg(t.detail) as details,
       array_agg(t.status_code) as status_codes, array_agg(t.response) as responses,
       array_agg(t.provider_message_id) as provider_message_ids,

@@ -31,6 +31,8 @@ set enable_bitmapscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
+-- A hash that does not fit is joined piece by piece: rows would be locked in the order of these.
+set work_mem = '64MB'
 as $$
 #variable_conflict use_column
 declare
@@ -110,8 +112,8 @@ begin
       and d.id = r.delivery_id and d.claim_id = r.claim_id
     returning r.delivery_id, r.claim_id, r.started_at, r.finished_at,
       r.detail, r.status_code, r.response, r.provider_message_id, r.retry_after, r.outcome,
-      r.error_class, r.rule, r.nth, d.status, d.suppression_reason, d.next_attempt_at, d.attempt_count,
-      d.series, d.channel, d.priority, d.position, d.lost_count
+      r.error_class, r.rule, r.nth, d.status, d.suppression_reason, d.next_attempt_at,
+      d.attempt_count, d.series, d.channel, d.priority, d.position, d.lost_count
   ),
   settled as not materialized (
     select * from accepted
@@ -177,8 +179,9 @@ $$;
 comment on function chimeway.settle(
   uuid[], bigint[], text[], text, double precision[], double precision[], text[], integer[],
   text[], text[], interval[]) is
-  'Writes how calls ended, in one statement, and answers for the nth of them: the attempt row, dispatched -> succeeded, failed (with '
-  'a new job), suppressed or cancelled, and the claim shrunk or closed; then the fallbacks of what failed. A row '
+  'Writes how calls ended, in one statement, and answers for the nth of them: the attempt row, '
+  'dispatched -> succeeded, failed (with a new job), suppressed or cancelled, and the claim shrunk '
+  'or closed; then the fallbacks of what failed. Locks deliveries by ascending id. A row '
   'whose token is not the given one any more is left alone: its status is null in the answer. The '
   'caller holds the locks of the claims.';
 

@@ -21,6 +21,18 @@ from chimewayd.errors import InvalidArgument
 
 pytestmark = pytest.mark.anyio
 
+ORDER_OF_CHANGES = """
+create table changes (nth bigint generated always as identity, id uuid);
+create function note_change() returns trigger language plpgsql security definer as $$
+begin
+  insert into public.changes (id) values (new.id);
+  return null;
+end
+$$;
+create trigger note_change after update on chimeway.deliveries
+for each row execute function note_change();
+"""
+
 
 @pytest.fixture(autouse=True)
 async def channel(unchecked: Connection) -> None:
@@ -241,3 +253,31 @@ async def test_record_of_a_batch_of_several_claims_closes_each(connection: Conne
 
 async def test_record_of_nothing_is_nothing(connection: Connection) -> None:
     assert await record_all(connection, []) == {}
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "temporary"])
+async def test_rows_are_changed_by_ascending_id_however_little_memory_there_is(
+    connection: Connection, kind: str
+) -> None:
+    for _ in range(200):
+        await insert(connection)
+    undone = connection.transaction()
+    await undone.start()
+    await connection.execute(ORDER_OF_CHANGES)
+    claimed = await claim(connection, slots=200)
+    await connection.execute("truncate changes restart identity")
+    ids = [delivery.delivery_id for delivery in reversed(claimed)]
+    await connection.execute("set work_mem = '64kB'")
+
+    await connection.fetch(
+        "select * from chimeway.record('d1', $1, $2, $3, $4, $4, null, null, $5, null, null)",
+        ids,
+        [claimed[0].claim_id] * len(ids),
+        [kind] * len(ids),
+        [0.0] * len(ids),
+        ["x" * 4000] * len(ids),
+    )
+
+    changed = [row["id"] for row in await connection.fetch("select id from changes order by nth")]
+    await undone.rollback()
+    assert changed == sorted(ids)

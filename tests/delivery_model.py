@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from delivery_row import HELD, WAITING, Moment, Row
+from delivery_row import WAITING, Moment, Row
 
 from chimewayd.models import Status
 
@@ -66,6 +66,7 @@ class Model:
         self.disabled: set[str] = set()
         self.suppressed: set[str] = set()
         self.beats: dict[int, Moment] = {}
+        self.newest_call: Moment = -math.inf
         self.turn = 0  # of four claims the last takes what fell due later first
 
     def flying(self) -> list[tuple[UUID, int]]:
@@ -142,20 +143,24 @@ class Model:
 
     def extend(self, daemon_id: int, seconds: int) -> set[int]:
         """Extend a daemon's leases; return the tokens that are not its own."""
-        self._follow_clock(self.beats.get(daemon_id, self.now) - self.now)
+        self._follow_clock(daemon_id)
         self.beats[daemon_id] = self.now
         for claim in self.claims.values():
             if claim.daemon_id == daemon_id:
                 claim.expires_at = self.now + seconds
         return {token for token, claim in self.claims.items() if claim.daemon_id != daemon_id}
 
-    def _follow_clock(self, back: float) -> None:
-        if back < FOLLOWED_STEP_SECONDS:
+    def _follow_clock(self, daemon_id: int) -> None:
+        is_known = daemon_id in self.beats
+        heard = [self.beats[daemon_id]] if is_known else self.beats.values()
+        back = max([0, *(at - self.now for at in heard)])
+        # A daemon that nobody knows of asks what was written last.
+        seen = back if is_known else max(back, self.newest_call - self.now)
+        if seen < FOLLOWED_STEP_SECONDS:
             return
         self.beats = {daemon: min(at, self.now) for daemon, at in self.beats.items()}
         for row in self.rows.values():
-            if row.status is Status.FAILED and row.job is not None and self.now < row.job < HELD:
-                row.job = row.next_attempt_at = max(row.job - back, self.now)
+            row.follow_clock(self.now, back)
 
     def rescue(self, limit: int) -> set[UUID]:
         """Return the deliveries whose calls are lost."""
@@ -212,6 +217,7 @@ class Model:
         retry_at = ended_at + max(wait, asked)
         too_old = policy.max_age is not None and retry_at > row.scheduled_at + policy.max_age
         row.attempts.append((row.attempt_count, row.series, token, *OUTCOMES[kind]))
+        self.newest_call = max(self.newest_call, ended_at)
         row.lost_count += kind == "lost"
 
         if kind == "succeeded":
@@ -225,4 +231,4 @@ class Model:
         elif failures >= (row.max_attempts or policy.max_attempts) or too_old:
             row.end(Status.CANCELLED, "retries_exhausted")
         else:
-            row.retry(retry_at)
+            row.retry(retry_at, self.now)

@@ -37,6 +37,8 @@ class Row:
     token: int | None = None
     requested: tuple[Status, str] | None = None
     next_attempt_at: Moment | None = None
+    dated_at: Moment = -math.inf
+    """When next_attempt_at was decided by a change of state."""
     attempts: list[tuple[int, int, int, str, str | None]] = field(default_factory=list)
     """Number, series, token, outcome, error class."""
     events: list[str] = field(default_factory=list)
@@ -50,9 +52,10 @@ class Row:
         self._rest(status)
         self.reason = reason
 
-    def retry(self, at: Moment) -> None:
+    def retry(self, at: Moment, now: Moment) -> None:
         self._rest(Status.FAILED)
         self.next_attempt_at = self.job = at
+        self.dated_at = now
 
     def give_back(self, now: Moment) -> None:
         self.attempt_count -= 1
@@ -62,7 +65,7 @@ class Row:
             return
         untried = self.attempt_count == self.attempts_before
         self._rest(Status.PENDING if untried else Status.FAILED)
-        self.next_attempt_at = self.job = now
+        self.next_attempt_at = self.job = self.dated_at = now
 
     def hold(self) -> bool:
         if self.job == HELD:
@@ -85,10 +88,20 @@ class Row:
         self.attempts_before = self.attempt_count
         self.series += 1
         self.lost_count = 0
-        self.scheduled_at = self.next_attempt_at = self.job = now
+        self.scheduled_at = self.next_attempt_at = self.job = self.dated_at = now
         if self.expires_at is not None and self.expires_at <= now:
             self.expires_at = None
         self.events.append("replayed")
+
+    def follow_clock(self, now: Moment, back: float) -> None:
+        """Wait as long as was meant, though the clock went back; a schedule means the clock."""
+        if self.job is None or not now < self.job < HELD or self.next_attempt_at is None:
+            return
+        if self.next_attempt_at == self.scheduled_at and self.series == 1:
+            return
+        whole = now + self.next_attempt_at - self.dated_at
+        self.job = self.next_attempt_at = max(now, min(self.job - back, whole))
+        self.dated_at = min(self.dated_at, now)
 
     def _rest(self, status: Status) -> None:
         self.status = status

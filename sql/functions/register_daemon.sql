@@ -11,9 +11,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id constant bigint := nextval('chimeway.daemon_ids');
+  v_now constant timestamptz := chimeway.clock();
 begin
+  perform chimeway.follow_clock(v_id, v_now);
   insert into chimeway.daemons (id, name, version, channels, started_at, heartbeat_at)
-  values (v_id, p_name, p_version, p_channels, chimeway.clock(), chimeway.clock());
+  values (v_id, p_name, p_version, p_channels, v_now, v_now);
   return v_id;
 end
 $$;

@@ -5,7 +5,7 @@ Rows become models here and nowhere else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from uuid import UUID
@@ -48,7 +48,11 @@ FIND_UNHEARD = _select(Claimed._fields, "find_unheard($1, $2, $3)")
 PAUSE_CHANNEL = "select changed from chimeway.pause_channel($1, $2, $3)"
 END_ORPHANED_LEASES = "select holds_name from chimeway.end_orphaned_leases($1, $2, $3)"
 RESCUE = _select(Lost._fields, "rescue($1)")
-EXPIRE = _select(Ended._fields, "expire(chimeway.clock() - $1::interval, $2)")
+EXPIRE = f"""
+select c.now, {", ".join(f"e.{name}" for name in Ended._fields)}
+from (select chimeway.clock() as now) as c
+left join chimeway.expire(least($1, c.now) - $2::interval, $3) as e on true
+"""  # noqa: S608 - our own names
 HEARTBEAT = "select lost_claim_id from chimeway.heartbeat($1, $2, $3, $4, $5, $6)"
 REGISTER = "select chimeway.register_daemon($1, $2, $3)"
 FORGET = "select chimeway.forget_daemons($1, $2)"
@@ -251,9 +255,15 @@ async def rescue(session: Session, limit: int) -> list[Lost]:
     return [Lost._make(row) for row in await session.fetch(RESCUE, limit)]
 
 
-async def expire(session: Session, since: timedelta, limit: int) -> list[Ended]:
-    """End what waits past its expiry, if it expired within the last `since`."""
-    return [Ended._make(row) for row in await session.fetch(EXPIRE, since, limit)]
+async def expire(
+    session: Session, since: datetime, overlap: timedelta, limit: int
+) -> tuple[datetime, list[Ended]]:
+    """End what waits past its expiry, if it expired after `since` or `overlap` before it.
+
+    Returns the database's clock, for the next `since`, and what ended.
+    """
+    rows = await session.fetch(EXPIRE, since, overlap, limit)
+    return rows[0][0], [Ended(*row[1:]) for row in rows if row[1] is not None]
 
 
 async def prune(session: Session, me: Identity, after: UUID | None, limit: int) -> Step:

@@ -4,7 +4,7 @@ daemons that are gone ─▶ their leases end
 leases that ran out ─▶ lost, then retried · waits that expired ─▶ cancelled · counts ─▶ rolled up
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
@@ -38,10 +38,10 @@ SILENT_FOR = timedelta(minutes=10)
 """After this a daemon that says nothing is taken out of the list."""
 
 EXPIRY_OVERLAP = timedelta(minutes=10)
-"""How far back each sweep looks for expiries: a commit may come later than its own expiry."""
+"""How far behind the last look each looks for expiries: a commit may be later than its own."""
 
-EVER = timedelta(days=365 * 200)
-"""The first sweep of a process looks at all of them."""
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""The first sweep of a process looks at all of them; no expiry may be earlier than this."""
 
 log = structlog.get_logger()
 
@@ -63,8 +63,7 @@ async def sweep(
                 name.note(holds=await outage.outlast(ask))
             await outage.outlast(partial(_rescue, session, counts))
             if number % SWEEPS_PER_EXPIRY == 0 or since is EVER:
-                await outage.outlast(partial(_expire, session, since, counts))
-                since = EXPIRY_OVERLAP
+                since = await outage.outlast(partial(_expire, session, since, counts))
             if tidies:
                 await outage.outlast(partial(_tidy, session, unserved))
         except Exception:  # a sweep that fails must not end the daemon
@@ -101,8 +100,12 @@ async def _rescue(session: Session, counts: Counts) -> None:
         _say_lost(lost)
 
 
-async def _expire(session: Session, since: timedelta, counts: Counts) -> None:
-    while ended := await db.expire(session, since, LIMIT):
+async def _expire(session: Session, since: datetime, counts: Counts) -> datetime:
+    """Return the database's clock at the last look: an outage may be longer than any overlap."""
+    while True:
+        now, ended = await db.expire(session, since, EXPIRY_OVERLAP, LIMIT)
+        if not ended:
+            return now
         counts.ended.update((delivery.channel, "expired") for delivery in ended)
         log.info(
             Event.DELIVERY_ENDED,

@@ -95,12 +95,14 @@ class Row:
 
     def follow_clock(self, now: Moment, back: float) -> None:
         """Wait as long as was meant, though the clock went back; a schedule means the clock."""
-        if self.job is None or not now < self.job < HELD or self.next_attempt_at is None:
+        if self.job is None or self.next_attempt_at is None or self.next_attempt_at <= now:
             return
         if self.next_attempt_at == self.scheduled_at and self.series == 1:
             return
         whole = now + self.next_attempt_at - self.dated_at
-        self.job = self.next_attempt_at = max(now, min(self.job - back, whole))
+        self.next_attempt_at = max(now, min(self.next_attempt_at - back, whole))
+        if self.job != HELD:
+            self.job = self.next_attempt_at
         self.dated_at = min(self.dated_at, now)
 
     def _rest(self, status: Status) -> None:

@@ -46,30 +46,31 @@ begin
       from chimeway.jobs as j
       where (j.channel, j.priority, j.due_at, j.position)
           > (v_last.channel, v_last.priority, v_last.due_at, v_last.position)
-        and j.due_at > p_now and j.due_at < 'infinity'
+        and j.due_at > p_now
       order by j.channel, j.priority, j.due_at, j.position
       limit 10000
     ),
     waiting as materialized (
       -- Nothing waits longer from now than it was to wait when it was dated.
-      select j.ctid as row_id, d.id, greatest(p_now, least(j.due_at - v_back,
-        p_now + (d.next_attempt_at - d.updated_at))) as due_at
+      select j.ctid as row_id, d.id, greatest(p_now, least(d.next_attempt_at - v_back,
+        p_now + (d.next_attempt_at - d.updated_at))) as next_attempt_at
       from page as p
       join chimeway.jobs as j on j.ctid = p.row_id
       join chimeway.deliveries as d on d.id = j.delivery_id
       -- A schedule means the clock itself; that of a replay is the moment of the replay.
-      where d.next_attempt_at <> d.scheduled_at or d.series > 1
+      where d.next_attempt_at > p_now and (d.next_attempt_at <> d.scheduled_at or d.series > 1)
       for update of j, d skip locked
     ),
     moved as (
-      update chimeway.jobs as j set due_at = w.due_at
+      update chimeway.jobs as j
+      set due_at = case when j.due_at < 'infinity' then w.next_attempt_at else j.due_at end
       from waiting as w
       where j.ctid = w.row_id
-      returning w.id, w.due_at
+      returning w.id, w.next_attempt_at
     ),
     dated as (
       update chimeway.deliveries as d
-      set next_attempt_at = m.due_at, updated_at = least(d.updated_at, p_now)
+      set next_attempt_at = m.next_attempt_at, updated_at = least(d.updated_at, p_now)
       from moved as m
       where d.id = m.id
     )

@@ -87,6 +87,20 @@ async def test_what_we_dated_ourselves_moves_along(connection: Connection, what:
     assert again.delivery_id == delivery_id
 
 
+async def test_retry_that_is_held_meanwhile_moves_along(connection: Connection) -> None:
+    daemon_id = await connection.fetchval(REGISTER)
+    delivery_id = await ended(connection, "temporary")
+    await operate(connection, "hold", delivery_id, "wait", "ops")
+    await move_clock(connection, BACK)
+
+    await beat(connection, daemon_id)
+    assert await claim(connection) == []
+    await operate(connection, "release", delivery_id, "ops")
+
+    await move_clock(connection, BACK + timedelta(seconds=31))
+    assert len(await claim(connection)) == 1
+
+
 async def test_schedule_stays_when_it_was_held_and_released(connection: Connection) -> None:
     daemon_id = await connection.fetchval(REGISTER)
     at = await connection.fetchval("select now() + interval '1 hour'")

@@ -31,6 +31,9 @@ delete from chimeway.delivery_events;
 delete from chimeway.suppressions;
 delete from chimeway.tallies;
 delete from chimeway.daemons;
+delete from chimeway.rates;
+delete from chimeway.breakers;
+delete from chimeway.fallbacks;
 reset session_replication_role;
 """
 

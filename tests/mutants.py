@@ -127,3 +127,39 @@ MUTANTS = {
         "if p_delivery.finished_at is not null then\n    return;\n    return query",
     ),
 }
+
+FLOW_MUTANTS = {
+    "a claim takes more than its rate has free": Mutant(
+        "grant_slots",
+        "when r.channel = any (v_rated) then chimeway.free_calls(r, v_now)",
+        "when r.channel = any (v_rated) then w.slots",
+    ),
+    "a batch pays for one call": Mutant("spend_slots", "+ c.calls * r.gap", "+ r.gap"),
+    "a rate forgets what was called before": Mutant(
+        "owed_time", "else least(p_rate.paid_until - p_now, p_rate.burst * p_rate.gap) end", "end"
+    ),
+    "a breaker lets a second probe through": Mutant(
+        "is_probing", "d.claim_id = p_breaker.probe_claim_id)", "false)"
+    ),
+    "an open breaker is never tried": Mutant(
+        "calls_wait_until",
+        "case when chimeway.is_probing(b) then 'infinity' else b.retry_at end",
+        "'infinity'::timestamptz",
+    ),
+    "a breaker does not follow the clock": Mutant(
+        "follow_clock", "where b.retry_at > p_now;", "where false;"
+    ),
+    "what was replayed does not follow the clock": Mutant("follow_clock", " or d.series > 1", ""),
+    "a chain of fallbacks turns round": Mutant(
+        "fall_back", "as c where c.channel = f.channel)", "as c where false)"
+    ),
+    "what is lost for good falls back nowhere": Mutant(
+        "fall_back",
+        "in ('permanent_failure', 'bounced', 'retries_exhausted')",
+        "in ('permanent_failure', 'bounced')",
+    ),
+    "retention takes what has not ended": Mutant(
+        "remove", "d.id = any (p_delivery_ids) and d.finished_at is not null", "true"
+    ),
+}
+"""Mistakes that the machine of flow control must find."""

@@ -160,9 +160,7 @@ async def _judge(case: Case, round_: Round, seed: str) -> Result:
         found = await audit(connection, told, calls, logged, expected)
         first = await _since(connection, round_.recovery_from, FIRST)
         recovery = await _since(connection, round_.recovery_from, RECOVERED)
-        # A short fault piles up little, and its aim is without it.
-        since = round_.recovery_from if round_.is_long else None
-        piled_up = await _calls_alone(connection, since)
+        piled_up = await _calls_alone(connection, round_.recovery_from)
     problems = [*round_.problems, *found.problems, *_loud(logged)]
     missed = [
         *round_.missed,

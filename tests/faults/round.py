@@ -133,7 +133,7 @@ class Case:
     drain_seconds: float = 75.0
     """Within this all is terminal after the fault: a lease of a minute and a bit."""
     recovers_within: float | None = 5.0
-    """In long mode besides what the calls of what piled up take at full concurrency."""
+    """Besides what the calls of what piled up take at full concurrency."""
     starts_within: float | None = None
     """After an outage: the first call."""
     paths: Sequence[str] = ("ok", "ok", "slow?ms=300")

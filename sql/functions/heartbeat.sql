@@ -17,13 +17,6 @@ as $$
 declare
   v_now constant timestamptz := chimeway.clock();
 begin
-  perform chimeway.follow_clock(p_daemon_id, v_now);
-
-  -- The row is gone after a crash of Postgres: the table is unlogged.
-  insert into chimeway.daemons as d (id, name, version, channels, started_at, heartbeat_at)
-  values (p_daemon_id, p_name, p_version, p_channels, v_now, v_now)
-  on conflict (id) do update set heartbeat_at = v_now, channels = p_channels;
-
   return query
   with mine as (
     select k.id
@@ -40,12 +33,20 @@ begin
   )
   select t.id from unnest(p_claim_ids) as t (id)
   where t.id not in (select e.id from extended as e);
+
+  perform chimeway.follow_clock(p_daemon_id, v_now);
+
+  -- The row is gone after a crash of Postgres: the table is unlogged.
+  insert into chimeway.daemons as d (id, name, version, channels, started_at, heartbeat_at)
+  values (p_daemon_id, p_name, p_version, p_channels, v_now, v_now)
+  on conflict (id) do update set heartbeat_at = v_now, channels = p_channels;
 end
 $$;
 
 comment on function chimeway.heartbeat(bigint, text, text, text[], bigint[], interval) is
   'Says that a daemon lives and extends its leases. Returns those of p_claim_ids that it does not '
-  'hold: recorded to the end meanwhile, or lost. Locks claims.';
+  'hold: recorded to the end meanwhile, or lost. Locks claims; where the clock went back, also jobs, '
+  'deliveries and breakers.';
 
 revoke all on function
   chimeway.heartbeat(bigint, text, text, text[], bigint[], interval) from public;

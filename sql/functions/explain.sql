@@ -31,8 +31,12 @@ begin
       'inserted' as event,
       format('inserted for channel %s', v_delivery.channel) as what,
       coalesce((
-          select format('fallback of delivery %s, which ended on channel %s as %s: %s', o.id,
-            o.channel, o.status, o.suppression_reason)
+          select case
+            when o.suppression_reason in ('permanent_failure', 'bounced', 'retries_exhausted')
+              then format('fallback of delivery %s, which ended on channel %s as %s: %s', o.id,
+                o.channel, o.status, o.suppression_reason)
+            else format('fallback of delivery %s, which failed for good on channel %s and was '
+              'replayed since', o.id, o.channel) end
           from chimeway.fallbacks as f
           join chimeway.deliveries as o on o.id = f.origin_id
           where f.delivery_id = v_delivery.id),

@@ -14,14 +14,23 @@ set enable_seqscan = off
 set jit = off
 as $$
   with attempts as (
-    select a.*, c as policy, d.status as final_status, d.suppression_reason as final_reason,
-      a.series = d.series and a.attempt_number = d.attempt_count and d.finished_at is not null
-        as is_last,
+    select a.*, c as policy, ending.status as final_status, ending.reason as final_reason,
+      ending.status is not null
+        and a.attempt_number = max(a.attempt_number) over (partition by a.series) as is_last,
       row_number() over (partition by a.series order by a.attempt_number) as failures,
       coalesce(d.max_attempts, c.max_attempts) as max_attempts
     from chimeway.delivery_attempts as a
     join chimeway.deliveries as d on d.id = a.delivery_id
     left join chimeway.channels as c on c.name = d.channel
+    left join lateral (
+      select d.status, d.suppression_reason where d.series = a.series and d.finished_at is not null
+      union all
+      -- How an earlier series ended stands in the replay that followed.
+      select e.facts ->> 'from', e.reason
+      from chimeway.delivery_events as e
+      where e.delivery_id = a.delivery_id and e.event = 'replayed'
+        and (e.facts ->> 'series')::integer = a.series + 1
+    ) as ending (status, reason) on true
     where a.delivery_id = p_delivery_id
   )
   select coalesce(a.started_at, a.finished_at), 2 * a.attempt_number::bigint, 'attempt',
@@ -57,10 +66,13 @@ as $$
         then 'the channel''s on_uncertain is hold: nobody knows whether it was sent'
       when a.is_last and a.final_reason = 'retries_exhausted' and a.failures >= a.max_attempts
         then format('failure %s of at most %s', a.failures, a.max_attempts)
+      when a.is_last and a.final_reason = 'retries_exhausted' and (a.policy).max_age is null
+        then format('failure %s was the last allowed; now %s are', a.failures, a.max_attempts)
       when a.is_last and a.final_reason = 'retries_exhausted'
         then format('the next retry would come later than max_age %s allows',
           chimeway.span((a.policy).max_age))
-      else 'an operator asked for the end while the call was in flight'
+      when a.is_last then 'an operator asked for the end while the call was in flight'
+      else 'how it ended is not recorded'
     end,
     jsonb_strip_nulls(jsonb_build_object(
       'next_attempt_at', a.next_attempt_at, 'failures', a.failures,

@@ -75,7 +75,7 @@ async def test_life_is_told_in_order(connection: Connection) -> None:
         "held by ada",
         "released by bob",
         "attempt 2: rejected (permanent)",
-        "no retry",
+        "cancelled: permanent_failure",
         "replayed by ada",
     ]
 
@@ -105,7 +105,7 @@ async def test_insert_for_later_says_so(connection: Connection) -> None:
     assert first["why"] == "not to be sent before 2100-01-01 00:00:00 UTC"
 
 
-@pytest.mark.parametrize(
+ENDS = pytest.mark.parametrize(
     ("kind", "policy", "what", "why"),
     [
         ("temporary", {}, "due again in 30 s",
@@ -123,12 +123,63 @@ async def test_insert_for_later_says_so(connection: Connection) -> None:
         ("succeeded", {}, "succeeded", "the provider accepted it"),
     ],
 )  # fmt: skip
+
+
+@ENDS
 async def test_decision_names_its_rule_and_numbers(
     connection: Connection, kind: str, policy: dict[str, Any], what: str, why: str
 ) -> None:
     await configure(connection, **policy)
 
     assert await decision(connection, await ended(connection, kind)) == (what, why)
+
+
+@ENDS
+async def test_decision_stays_the_same_when_the_delivery_is_replayed(
+    connection: Connection, kind: str, policy: dict[str, Any], what: str, why: str
+) -> None:
+    await configure(connection, **policy)
+    delivery_id = await ended(connection, kind)
+    if kind == "temporary" and not policy.keys() & {"max_attempts", "max_age"}:
+        await operate(connection, "cancel", delivery_id, "changed my mind", "ada")
+
+    for _ in range(2):
+        await operate(connection, "replay", delivery_id, "ada", True)
+        (again,) = await claim(connection)
+        await record(connection, again, "permanent")
+
+    decided = [
+        (row["what"], row["why"])
+        for row in await timeline(connection, delivery_id)
+        if row["event"] == "decided"
+    ]
+    refused = ("cancelled: permanent_failure", "permanent failures are never retried")
+    assert decided == [(what, why), refused, refused]
+
+
+async def test_exhaustion_is_told_though_more_attempts_are_allowed_now(
+    connection: Connection,
+) -> None:
+    await configure(connection, max_attempts=1)
+    delivery_id = await ended(connection, "temporary")
+    await configure(connection, max_attempts=3)
+
+    assert await decision(connection, delivery_id) == (
+        "cancelled: retries_exhausted",
+        "failure 1 was the last allowed; now 3 are",
+    )
+
+
+async def test_request_during_the_call_is_told_after_a_replay(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ada")
+    await record(connection, delivery, "temporary")
+    await operate(connection, "replay", delivery.delivery_id, "ada")
+
+    assert await decision(connection, delivery.delivery_id) == (
+        "cancelled: changed my mind",
+        "an operator asked for the end while the call was in flight",
+    )
 
 
 async def test_decision_after_a_cancel_names_the_operator(connection: Connection) -> None:

@@ -228,3 +228,18 @@ async def test_explain_tells_the_chain_in_both_directions(connection: Connection
         f"fallback of delivery {second.delivery_id}, which ended on channel sms as cancelled: "
         "permanent_failure"
     )
+
+
+async def test_explain_of_a_fallback_knows_that_its_origin_was_replayed(
+    connection: Connection,
+) -> None:
+    origin_id = await ended(connection, "bounced")
+    (second,) = await claim(connection, "sms")
+    await operate(connection, "replay", origin_id, "ada")
+
+    first, *_ = await connection.fetch("select * from chimeway.explain($1)", second.delivery_id)
+
+    assert first["why"] == (
+        f"fallback of delivery {origin_id}, which failed for good on channel email and was "
+        "replayed since"
+    )

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
+from chimewayd.rights import ROLES
+
 SERVER = """
 select current_setting('server_version') as version,
   current_setting('server_version_num')::integer as version_number,
@@ -21,7 +23,12 @@ select current_user::text as role, has_schema_privilege('chimeway', 'usage') as 
     select p.oid::regprocedure::text from pg_proc as p
     where p.pronamespace = to_regnamespace('chimeway') and p.proname = any ($1::text[])
       and not has_function_privilege(p.oid, 'execute')
-    order by 1) as missing
+    order by 1) as missing,
+  array(
+    select r.rolname::text from pg_roles as r
+    where r.rolname = any ($2::text[]) and pg_has_role(r.oid, 'member')
+    order by 1) as roles,
+  (select n.nspowner::regrole::text from pg_namespace as n where n.nspname = 'chimeway') as owner
 """
 TRIGGERS = """
 select c.relname::text, t.tgname::text, t.tgenabled in ('O', 'A')
@@ -98,6 +105,11 @@ class Rights(NamedTuple):
     role: str
     may_use: bool
     missing: list[str]
+    """The daemon's functions that it may not execute."""
+    roles: list[str]
+    """Those of chimeway that it is a member of."""
+    owner: str | None
+    """Of the schema."""
 
 
 class Connections(NamedTuple):
@@ -142,7 +154,7 @@ async def server(connection: asyncpg.Connection) -> Server:
 
 
 async def rights(connection: asyncpg.Connection, functions: list[str]) -> Rights:
-    return Rights(*(await connection.fetch(RIGHTS, functions))[0])
+    return Rights(*(await connection.fetch(RIGHTS, functions, ROLES))[0])
 
 
 async def triggers(connection: asyncpg.Connection) -> dict[tuple[str, str], bool]:

@@ -8,7 +8,6 @@ Facts come from `db_facts` and are judged by `rules`; a fact that cannot be had 
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -70,13 +69,18 @@ async def examine(settings: "Settings", *, with_providers: bool) -> AsyncIterato
             yield finding
 
 
-async def _recipients(connection: asyncpg.Connection, settings: "Settings") -> dict[str, list[str]]:
-    # A role that may not look, or a schema that is not there, leaves them unknown.
-    with suppress(asyncpg.PostgresError):
+async def _recipients(
+    connection: asyncpg.Connection, settings: "Settings"
+) -> dict[str, list[str]] | None:
+    """Return recent recipients by channel; None: our role may not see any."""
+    try:
         return {
             name: await db_facts.recent_recipients(connection, name) for name in settings.channels
         }
-    return {}
+    except asyncpg.InsufficientPrivilegeError:
+        return None
+    except asyncpg.PostgresError:  # told of the schema
+        return {}
 
 
 def examine_adapters(settings: "Settings") -> list[Finding]:
@@ -93,7 +97,7 @@ def examine_adapters(settings: "Settings") -> list[Finding]:
         except (ConfigError, ConfigErrors) as error:
             each = error.errors if isinstance(error, ConfigErrors) else [error]
             findings += [fault("adapters", str(one), "correct the setting") for one in each]
-    return findings or [ok("adapters", f"{len(settings.channels)} channels, each can be made")]
+    return findings or [ok("adapters", f"each of {len(settings.channels)} can be made")]
 
 
 async def examine_database(
@@ -112,6 +116,7 @@ async def examine_database(
     listen_dsn = None if secret is None else secret.get_secret_value()
     checks = (
         _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), rules.rights),
+        _judge("roles", db_facts.rights(connection, []), rules.owner),
         _judge("roles", rights_module.missing_roles(connection), rules.roles),
         _judge("roles", rights_module.differences(connection), rules.grants),
         _judge("triggers", db_facts.triggers(connection), lambda f: rules.triggers(expected, f)),
@@ -135,7 +140,8 @@ async def _judge(
     try:
         findings = rule(await fact)
     except asyncpg.InsufficientPrivilegeError as error:
-        return [unknown(check, session.describe_error(error), "run doctor as the daemon's role")]
+        remedy = "run doctor as one who may: a login with chimeway_reader or chimeway_operator"
+        return [unknown(check, session.describe_error(error), remedy)]
     except asyncpg.QueryCanceledError:
         return [unknown(check, "it took too long", "run doctor again in a quiet moment")]
     return findings if isinstance(findings, list) else [findings]
@@ -152,9 +158,8 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
     try:
         await migrate.check(connection)
     except asyncpg.InsufficientPrivilegeError:
-        may = (await db_facts.rights(connection, [])).role
-        remedy = f"as its owner: grant usage on schema chimeway to {may}"
-        return fault("rights", f"role {may} may not use the schema chimeway", remedy)
+        facts = await db_facts.rights(connection, [])
+        return rules.rights(facts)
     except ChimewaydError as error:
         return fault(
             "schema", str(error), "run chimewayd migrate, with the release you mean to run"

@@ -18,14 +18,22 @@ MARGIN_SECONDS = 5.0
 """What an adapter may take beyond its own deadline."""
 
 
-async def examine(settings: "Settings", recipients: dict[str, list[str]]) -> AsyncIterator[Finding]:
-    """Reach for each channel's provider; `recipients` are recent ones, by channel."""
+async def examine(
+    settings: "Settings", recipients: dict[str, list[str]] | None
+) -> AsyncIterator[Finding]:
+    """Reach for each channel's provider.
+
+    `recipients` are recent ones, by channel; None: nobody told us any.
+    """
     for name, channel in settings.channels.items():
-        for finding in await _examine(name, channel, recipients.get(name, [])):
+        known = None if recipients is None else recipients.get(name, [])
+        for finding in await _examine(name, channel, known):
             yield finding
 
 
-async def _examine(name: str, channel: "ChannelConfig", recipients: Sequence[str]) -> list[Finding]:
+async def _examine(
+    name: str, channel: "ChannelConfig", recipients: Sequence[str] | None
+) -> list[Finding]:
     check = f"to {name}"
     try:
         adapter = adapters.make(name, channel.adapter, channel.settings, channel.timeout)
@@ -36,11 +44,14 @@ async def _examine(name: str, channel: "ChannelConfig", recipients: Sequence[str
     reached = None
     with anyio.move_on_after(channel.timeout.total_seconds() + MARGIN_SECONDS):
         async with adapter:
-            reached = await adapter.reach(recipients)
+            reached = await adapter.reach(recipients or [])
     if reached is None:
         return [fault(check, "no answer in time", f"is channels.{name}.timeout long enough?")]
+    if not reached and recipients is None:
+        what = "it calls where its deliveries say, and this role may not see their recipients"
+        return [unknown(check, what, "run doctor as a login with chimeway_operator")]
     if not reached:
-        return [unknown(check, "its recipients are its providers, and none was tried lately")]
+        return [unknown(check, "it calls where its deliveries say, and none was sent lately")]
     remedy = (
         f"check the settings of channels.{name}, the name server, and what stands between this "
         "machine and that one"

@@ -5,12 +5,14 @@ from datetime import timedelta
 
 from chimewayd import __version__
 from chimewayd.db_facts import Connections, Rights, Server, Snapshot, Stranded, Table, Vacuum
-from chimewayd.diagnosis.finding import Finding, fault, ok, warning
+from chimewayd.diagnosis.finding import Finding, fault, ok, unknown, warning
 from chimewayd.durations import render
 
+DAEMON_ROLE, OWNER_ROLE = "chimeway_daemon", "chimeway_owner"
 OLDEST_SERVER = 150_000
-SESSIONS = 6
-"""What one daemon process opens: claims, records, upkeep, listener."""
+SESSIONS = 7
+"""What one daemon process opens at most: two each that claim and record, upkeep, the listener, and
+with http_listen one that looks."""
 
 AMPLE_SESSIONS = 3 * SESSIONS
 CLOCK_WARNING = timedelta(seconds=5)
@@ -71,20 +73,39 @@ def clock(skew: timedelta) -> Finding:
 
 
 def rights(facts: Rights) -> Finding:
-    """Judge what our role may do."""
+    """Judge what our role may do, as a daemon's."""
     if not facts.may_use:
         return fault(
             "rights",
             f"role {facts.role} may not use the schema chimeway",
-            f"as its owner: grant usage on schema chimeway to {facts.role}",
+            f"as its owner: grant chimeway_daemon to {facts.role}, or another role of chimeway's",
         )
-    if facts.missing:
-        return fault(
+    if not facts.missing:
+        return ok("rights", f"role {facts.role} may do what a daemon does")
+    if facts.roles and DAEMON_ROLE not in facts.roles:
+        return unknown(
             "rights",
-            f"role {facts.role} may not execute {_some(facts.missing)}",
-            f"as the owner of the schema: grant execute on function … to {facts.role}, for each",
+            f"role {facts.role} runs no daemon: it is {_some(facts.roles)}",
+            "run doctor as the daemon's login too, for what that one may do",
         )
-    return ok("rights", f"role {facts.role} may do what a daemon does")
+    remedy = (
+        "chimewayd migrate, as the owner of the schema, grants them"
+        if facts.roles
+        else f"as the owner of the schema: grant {DAEMON_ROLE} to {facts.role}"
+    )
+    return fault("rights", f"role {facts.role} may not execute {_some(facts.missing)}", remedy)
+
+
+def owner(facts: Rights) -> Finding:
+    """Judge as whom the functions run."""
+    if facts.owner in {None, OWNER_ROLE}:
+        return ok("roles", f"{OWNER_ROLE} owns the schema")
+    return warning(
+        "roles",
+        f"{facts.owner} owns the schema, not {OWNER_ROLE}: who logs in as it may do anything there",
+        f"as one who is both: reassign owned by {facts.owner} to {OWNER_ROLE}, if all that it owns "
+        "in this database is chimeway's; else alter … owner to for the schema and what is in it",
+    )
 
 
 def roles(missing: Sequence[str]) -> Finding:

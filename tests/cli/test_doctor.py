@@ -114,7 +114,7 @@ DAMAGES: dict[str, tuple[str, str, str, str]] = {
     ),
     "no more connections": (
         OF_THE_DATABASE.format("connection limit 3"),
-        *("connections", "a daemon opens 6", "alter database"),
+        *("connections", "a daemon opens 7", "alter database"),
     ),
 }
 
@@ -164,7 +164,7 @@ async def test_a_role_without_rights_is_recognised(dsn: str, connection: engine.
 
     ((check, what, remedy),) = found(ended, "fault")
     assert (check, "may not use the schema" in what) == ("rights", True)
-    assert "grant usage on schema chimeway to stranger_" in remedy
+    assert "grant chimeway_daemon to stranger_" in remedy
 
 
 async def test_a_role_without_the_daemons_functions_is_recognised(

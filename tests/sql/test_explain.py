@@ -144,7 +144,7 @@ async def test_decision_stays_the_same_when_the_delivery_is_replayed(
         await operate(connection, "cancel", delivery_id, "changed my mind", "ada")
 
     for _ in range(2):
-        await operate(connection, "replay", delivery_id, "ada", True)
+        await operate(connection, "replay", delivery_id, "ada", *[True])
         (again,) = await claim(connection)
         await record(connection, again, "permanent")
 

@@ -27,8 +27,7 @@ select current_user::text as role, has_schema_privilege('chimeway', 'usage') as 
   array(
     select r.rolname::text from pg_roles as r
     where r.rolname = any ($2::text[]) and pg_has_role(r.oid, 'member')
-    order by 1) as roles,
-  (select n.nspowner::regrole::text from pg_namespace as n where n.nspname = 'chimeway') as owner
+    order by 1) as roles
 """
 TRIGGERS = """
 select c.relname::text, t.tgname::text, t.tgenabled in ('O', 'A')
@@ -108,8 +107,6 @@ class Rights(NamedTuple):
     """The daemon's functions that it may not execute."""
     roles: list[str]
     """Those of chimeway that it is a member of."""
-    owner: str | None
-    """Of the schema."""
 
 
 class Connections(NamedTuple):

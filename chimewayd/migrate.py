@@ -195,7 +195,8 @@ async def unfinished(connection: asyncpg.Connection) -> list[str]:
         MigrationDrift: see `pending`.
     """
     todo = pending(await applied(connection))
-    if todo or await rights.differ(connection):
+    _, is_ours_to_give = await rights.owner(connection)
+    if todo or is_ours_to_give or await rights.differ(connection):
         return [*(script.name for script in todo), RIGHTS]
     return []
 

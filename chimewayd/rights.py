@@ -16,19 +16,43 @@ and made true. Grants to other roles are nobody's business but their giver's.
 
 import asyncpg
 
+OWNER_ROLE = "chimeway_owner"
 ROLES = (
-    "chimeway_owner",
+    OWNER_ROLE,
     "chimeway_daemon",
     "chimeway_producer",
     "chimeway_operator",
     "chimeway_reader",
 )
 
-PREPARE = """
+OBJECTS = """
+select pg_catalog.format('%s %I.%I',
+    case c.relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end,
+    'chimeway', c.relname)
+  from pg_catalog.pg_class as c
+  where c.relnamespace = pg_catalog.to_regnamespace('chimeway')
+    and c.relkind in ('r', 'p', 'v', 'S')
+    -- The sequence of an identity column goes with its table.
+    and not exists (
+      select from pg_catalog.pg_depend as d
+      where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+        and d.deptype = 'i')
+  union all
+  select 'routine ' || p.oid::pg_catalog.regprocedure
+  from pg_catalog.pg_proc as p
+  where p.pronamespace = pg_catalog.to_regnamespace('chimeway')
+"""
+
+PREPARE = f"""
 do $$
 declare
   v_role text;
   v_owner text;
+  v_is_there boolean;
+  v_object text;
+  v_right constant text := case
+    when pg_catalog.current_setting('server_version_num')::integer >= 160000 then 'set'
+    else 'member' end;
 begin
   foreach v_role in array array['chimeway_owner', 'chimeway_daemon', 'chimeway_producer',
       'chimeway_operator', 'chimeway_reader'] loop
@@ -42,20 +66,27 @@ begin
   end loop;
 
   -- Functions run as their owner: better as one who can do nothing else.
-  v_owner := coalesce(
-    (select pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace
-      where nspname = 'chimeway'),
-    (select rolname from pg_catalog.pg_roles where rolname = 'chimeway_owner'));
-  if v_owner = 'chimeway_owner' and not (
+  v_owner := (
+    select pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace
+    where nspname = 'chimeway');
+  v_is_there := exists (
+    select from pg_catalog.pg_roles where rolname = 'chimeway_owner');
+  if v_is_there and not (
       select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
     begin
       grant chimeway_owner to current_user;
     exception when insufficient_privilege then null; -- somebody else's role
     end;
   end if;
-  if v_owner is null or not pg_catalog.pg_has_role(current_user, v_owner,
-      case when pg_catalog.current_setting('server_version_num')::integer >= 160000
-        then 'set' else 'member' end) then
+  if v_is_there and pg_catalog.pg_has_role(current_user, 'chimeway_owner', v_right) then
+    if v_owner <> 'chimeway_owner' and pg_catalog.pg_has_role(current_user, v_owner, v_right) then
+      alter schema chimeway owner to chimeway_owner;
+      for v_object in {OBJECTS} loop
+        execute pg_catalog.format('alter %s owner to chimeway_owner', v_object);
+      end loop;
+    end if;
+    v_owner := 'chimeway_owner';
+  elsif v_owner is null or not pg_catalog.pg_has_role(current_user, v_owner, v_right) then
     v_owner := current_user;
   end if;
   if pg_catalog.to_regnamespace('chimeway') is null then
@@ -64,8 +95,9 @@ begin
   perform pg_catalog.set_config('role', v_owner, true);
 end
 $$;
-"""
-"""First of all: makes the roles, if that may be, and the schema; then goes on as its owner."""
+"""  # noqa: S608 - our own text
+"""First of all: makes the roles, if that may be, and the schema, or hands that over to
+chimeway_owner; then goes on as its owner."""
 
 DIFFERENCES = """
   with roles as (
@@ -150,6 +182,16 @@ end
 $$;
 """
 
+OWNER = """
+select n.nspowner::pg_catalog.regrole::text,
+  pg_catalog.pg_has_role(n.nspowner, 'member') and exists (
+    select from pg_catalog.pg_roles as r
+    where r.rolname = 'chimeway_owner' and r.oid <> n.nspowner
+      and pg_catalog.pg_has_role(r.oid, 'member'))
+from pg_catalog.pg_namespace as n
+where n.nspname = 'chimeway'
+"""
+
 MISSING_ROLES = """
 select r.name from pg_catalog.unnest($1::text[]) with ordinality as r (name, th)
 where not exists (select from pg_catalog.pg_roles as p where p.rolname = r.name)
@@ -174,3 +216,9 @@ async def differences(connection: asyncpg.Connection) -> list[str]:
 async def missing_roles(connection: asyncpg.Connection) -> list[str]:
     """Return those of ROLES that the cluster does not have."""
     return [row[0] for row in await connection.fetch(MISSING_ROLES, list(ROLES))]
+
+
+async def owner(connection: asyncpg.Connection) -> tuple[str | None, bool]:
+    """Return who owns the schema, and whether we can make it chimeway_owner's, which it is not."""
+    row = await connection.fetchrow(OWNER)
+    return (None, False) if row is None else (row[0], row[1])

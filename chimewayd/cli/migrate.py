@@ -17,6 +17,11 @@ MISSING = (
     "them (create role NAME nologin) and chimewayd migrate runs again, only the owner has rights."
 )
 
+OWNED = (
+    "note: the schema belongs to {0}, so its functions may do whatever {0} may. To make it "
+    "chimeway_owner's: grant chimeway_owner to {0}, and run chimewayd migrate again."
+)
+
 
 @click.command("migrate")
 @click.option(
@@ -53,15 +58,16 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
         emit(schema.render().rstrip("\n"))
         return
 
-    async def ask(connection: "asyncpg.Connection") -> tuple[list[str], list[str]]:
+    async def ask(connection: "asyncpg.Connection") -> tuple[list[str], list[str], str | None]:
         if check:
             names = await schema.unfinished(connection)
         else:
             async with watched(sources, hidden=as_json) as begin:
                 names = await schema.apply(connection, begin)
-        return names, await rights.missing_roles(connection)
+        owner, _ = await rights.owner(connection)
+        return names, await rights.missing_roles(connection), owner
 
-    names, missing = perform(ask, sources)
+    names, missing, owner = perform(ask, sources)
     word = "pending" if check else "applied"
     if as_json:
         emit_json({word: names, "missing_roles": missing})
@@ -69,5 +75,7 @@ def command(sources: Sources, *, check: bool, sql: bool, as_json: bool) -> None:
         emit("\n".join(f"{word}: {name}" for name in names) or "up to date")
     if missing and not (as_json or (check and names)):
         click.echo(MISSING.format(", ".join(missing)), err=True)
+    elif not (missing or as_json or check) and owner != rights.OWNER_ROLE:
+        click.echo(OWNED.format(owner), err=True)
     if check and names:
         sys.exit(1)

@@ -116,7 +116,7 @@ async def examine_database(
     listen_dsn = None if secret is None else secret.get_secret_value()
     checks = (
         _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), rules.rights),
-        _judge("roles", db_facts.rights(connection, []), rules.owner),
+        _judge("roles", rights_module.owner(connection), lambda f: rules.owner(f[0])),
         _judge("roles", rights_module.missing_roles(connection), rules.roles),
         _judge("roles", rights_module.differences(connection), rules.grants),
         _judge("triggers", db_facts.triggers(connection), lambda f: rules.triggers(expected, f)),

@@ -7,8 +7,9 @@ from chimewayd import __version__
 from chimewayd.db_facts import Connections, Rights, Server, Snapshot, Stranded, Table, Vacuum
 from chimewayd.diagnosis.finding import Finding, fault, ok, unknown, warning
 from chimewayd.durations import render
+from chimewayd.rights import OWNER_ROLE
 
-DAEMON_ROLE, OWNER_ROLE = "chimeway_daemon", "chimeway_owner"
+DAEMON_ROLE = "chimeway_daemon"
 OLDEST_SERVER = 150_000
 SESSIONS = 7
 """What one daemon process opens at most: two each that claim and record, upkeep, the listener, and
@@ -96,15 +97,14 @@ def rights(facts: Rights) -> Finding:
     return fault("rights", f"role {facts.role} may not execute {_some(facts.missing)}", remedy)
 
 
-def owner(facts: Rights) -> Finding:
+def owner(name: str | None) -> Finding:
     """Judge as whom the functions run."""
-    if facts.owner in {None, OWNER_ROLE}:
+    if name in {None, OWNER_ROLE}:
         return ok("roles", f"{OWNER_ROLE} owns the schema")
     return warning(
         "roles",
-        f"{facts.owner} owns the schema, not {OWNER_ROLE}: who logs in as it may do anything there",
-        f"as one who is both: reassign owned by {facts.owner} to {OWNER_ROLE}, if all that it owns "
-        "in this database is chimeway's; else alter … owner to for the schema and what is in it",
+        f"{name} owns the schema, not {OWNER_ROLE}: its functions may do whatever {name} may",
+        f"grant {OWNER_ROLE} to {name}, then chimewayd migrate as {name}: that hands it over",
     )
 
 

@@ -14,6 +14,14 @@ pytestmark = pytest.mark.anyio
 
 OWNER = "select nspowner::regrole::text from pg_namespace where nspname = 'chimeway'"
 
+OWNERS = """
+select nspowner::regrole::text from pg_namespace where nspname = 'chimeway'
+union
+select relowner::regrole::text from pg_class where relnamespace = 'chimeway'::regnamespace
+union
+select proowner::regrole::text from pg_proc where pronamespace = 'chimeway'::regnamespace
+"""
+
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
@@ -35,12 +43,21 @@ async def test_managed_postgres_grants_once_the_roles_are_there(cluster: str) ->
             await administrator.execute(f"create role {role} nologin")
         second = await chimewayd("migrate", "--dsn", own)
         third = await chimewayd("migrate", "--dsn", own)
+        owner_then = await app.fetchval(OWNER)
+        await administrator.execute(f"grant chimeway_owner to {name}")
+        fourth = await chimewayd("migrate", "--dsn", own)
+        fifth = await chimewayd("migrate", "--dsn", own)
 
         assert first.exit_code == second.exit_code == 0
         assert "these are missing: chimeway_owner, chimeway_daemon" in first.stderr
-        assert (second.stdout, second.stderr) == ("applied: rights\n", "")
+        assert second.stdout == "applied: rights\n"
         assert third.stdout == "up to date\n"
-        assert await app.fetchval(OWNER) == name
+        for each in (second, third):
+            assert f"the schema belongs to {name}" in each.stderr
+        assert owner_then == name
+        assert (fourth.stdout, fourth.stderr) == ("applied: rights\n", "")
+        assert (fifth.stdout, fifth.stderr) == ("up to date\n", "")
+        assert [row[0] for row in await app.fetch(OWNERS)] == ["chimeway_owner"]
         async with logins.session(cluster, "chimeway_producer") as producer:
             await engine.insert(producer)
         await app.close()

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,29 @@ if TYPE_CHECKING:
 
 NANOSECONDS = 1_000_000_000
 
+PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+
 LAST_SECONDS = 3.0
 """How long the last spans may take to leave; a collector that is away must not keep us."""
 
 Trace = Callable[[Sequence[Report], Sequence[Verdict]], None]
+
+
+def check(settings: Settings) -> None:
+    """Make sure that what is to be traced can be, without importing it.
+
+    Raises:
+        ConfigError: the packages of the extra are not installed.
+    """
+    for package in PACKAGES if settings.otel_traces else ():
+        try:
+            is_there = find_spec(package) is not None
+        except ModuleNotFoundError:  # nor what it is a part of
+            is_there = False
+        if not is_there:
+            raise ConfigError(
+                "otel_traces", f"{package} is not installed", "pip install 'chimewayd[otel]'"
+            )
 
 
 @asynccontextmanager
@@ -44,17 +64,14 @@ async def tracing(settings: Settings) -> AsyncIterator[Trace | None]:
     if not settings.otel_traces:
         yield None
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - a quarter of a second that only who wants it pays
-            OTLPSpanExporter,
-        )
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise ConfigError(
-            "otel_traces", f"{error.name} is not installed", "pip install 'chimewayd[otel]'"
-        ) from error
+    check(settings)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - a quarter of a second that only who wants it pays
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
+
     service = {
         "service.name": os.environ.get("OTEL_SERVICE_NAME", "chimewayd"),
         "service.version": __version__,

@@ -35,6 +35,11 @@ MESSAGE_LIMIT_BYTES = RECORD_BYTES - _HEADER_BYTES - _TAG_AND_DELIMITER_BYTES
 _LAST_RECORD = b"\x02"
 
 
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Make a key for one message."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 def encrypt(
     message: bytes,
     subscriber: bytes,

@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field, SecretStr, field_validator
 from yarl import URL
 
@@ -28,6 +27,7 @@ from chimewayd.adapters.push_encryption import (
     SALT_BYTES,
     decoded,
     encrypt,
+    new_key,
     private_key,
     vapid,
 )
@@ -116,7 +116,7 @@ class WebpushAdapter(MessagingAdapter):
                 to.public_key,
                 to.auth,
                 salt=os.urandom(SALT_BYTES),
-                ephemeral=ec.generate_private_key(ec.SECP256R1()),
+                ephemeral=new_key(),
             )
         except ValueError:
             raise ValueError("recipient's p256dh is no key") from None

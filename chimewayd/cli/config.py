@@ -44,7 +44,7 @@ def check(sources: Sources) -> int:
     wrong. The channels' adapters check their own settings; nothing is opened. What is allowed and
     unsafe is told on stderr, as at each start.
     """
-    from chimewayd import dsn, exposed_secrets
+    from chimewayd import dsn, exposed_secrets, tracing
     from chimewayd.startup import make_adapters
 
     log_to_stderr()
@@ -52,6 +52,7 @@ def check(sources: Sources) -> int:
     exposed_secrets.warn(sources.config, sources.dsn)
     require_channel(settings)
     make_adapters(settings)
+    tracing.check(settings)
     for setting in ("dsn", "listen_dsn"):
         if (secret := getattr(settings, setting)) is not None:
             dsn.parse(secret.get_secret_value(), setting=setting)

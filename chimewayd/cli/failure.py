@@ -13,7 +13,12 @@ READER_GONE = 128 + signal.SIGPIPE
 
 ROLE_HINT = (
     "hint: grant the login a role: chimeway_daemon to run, chimeway_producer to send, "
-    "chimeway_operator to step in, chimeway_reader to look; chimewayd migrate makes them"
+    "chimeway_operator to step in and to see recipients (list, tail), chimeway_reader to look; "
+    "chimewayd migrate makes them"
+)
+DATABASE_HINT = (
+    "hint: chimewayd migrate makes a schema: run it as the database's owner, or grant create on "
+    "the database to the login"
 )
 
 
@@ -61,7 +66,9 @@ def _describe_one(error: BaseException) -> Failure | None:
             hint = "hint: prepare the database with: chimewayd migrate"
             return Failure((f"chimewayd: {_message(error)}", hint), SchemaMismatch.exit_code)
         case asyncpg.InsufficientPrivilegeError() if "permission denied" in _message(error):
-            return Failure((f"chimewayd: {_message(error)}", ROLE_HINT), exit_code)
+            message = _message(error)
+            hint = DATABASE_HINT if "denied for database" in message else ROLE_HINT
+            return Failure((f"chimewayd: {message}", hint), exit_code)
         case asyncpg.PostgresError():
             hints = (f"hint: {error.hint}",) if error.hint else ()
             return Failure((f"chimewayd: {_message(error)}", *hints), exit_code)

@@ -6,12 +6,14 @@ What is not installed here is a skipped test that says so.
 import re
 import shutil
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 import engine
 import pytest
+from logins import login
 
 from chimewayd import dsn as dsn_module
 
@@ -159,6 +161,14 @@ async def orders(connection: engine.Connection) -> engine.Connection:
     return connection
 
 
+@pytest.fixture
+async def app(dsn: str, orders: engine.Connection) -> AsyncIterator[str]:
+    """The DSN of an application: it has its own table, and of chimeway a producer's rights."""
+    async with login(dsn, "chimeway_producer") as own:
+        await orders.execute(f"grant select, update on orders to {urlsplit(own).username}")
+        yield own
+
+
 async def check_shipped(connection: engine.Connection) -> None:
     row = await connection.fetchrow(SHIPPED)
     assert row is not None
@@ -175,11 +185,11 @@ PYTHON = {
 
 @pytest.mark.parametrize("library", PYTHON)
 async def test_a_python_example_inserts_in_its_own_transaction(
-    library: str, dsn: str, orders: engine.Connection, tmp_path: Path
+    library: str, app: str, orders: engine.Connection, tmp_path: Path
 ) -> None:
     mark, before, after, printed = PYTHON[library]
-    known = {"DSN": dsn, "URL": URL}
-    known |= {name.upper(): value for name, value in place(dsn).items()}
+    known = {"DSN": app, "URL": URL}
+    known |= {name.upper(): value for name, value in place(app).items()}
     known["NAME"] = known.pop("DATABASE")
     given = "\n".join(f"{name} = {value!r}" for name, value in known.items())
     program = tmp_path / "ship.py"
@@ -192,20 +202,20 @@ async def test_a_python_example_inserts_in_its_own_transaction(
 
 
 async def test_the_node_example_inserts_in_its_own_transaction(
-    dsn: str, orders: engine.Connection, tmp_path: Path
+    app: str, orders: engine.Connection, tmp_path: Path
 ) -> None:
     node, npm = tool("node"), tool("npm")
     (tmp_path / "package.json").write_text("{}")
     await install([npm, "install", "--no-audit", "--no-fund", "pg@8"], tmp_path)
     (tmp_path / "ship.js").write_text(example("README.md", "js") + NODE, "utf-8")
 
-    await run([node, "ship.js", *place(dsn).values()], tmp_path)
+    await run([node, "ship.js", *place(app).values()], tmp_path)
 
     await check_shipped(orders)
 
 
 async def test_the_go_example_inserts_in_its_own_transaction(
-    dsn: str, orders: engine.Connection, tmp_path: Path
+    app: str, orders: engine.Connection, tmp_path: Path
 ) -> None:
     go = tool("go")
     (tmp_path / "ship.go").write_text(GO_IMPORTS + example("README.md", "go") + GO, "utf-8")
@@ -215,7 +225,7 @@ async def test_the_go_example_inserts_in_its_own_transaction(
         await run([go, "mod", "edit", *known], tmp_path)
     else:
         await install([go, "get", f"{LIB_PQ}@v1.10.9"], tmp_path)
-    where = place(dsn) | {"sslmode": "disable"}
+    where = place(app) | {"sslmode": "disable"}
     where["dbname"] = where.pop("database")
     given = " ".join(f"{name}={value}" for name, value in where.items())
 
@@ -225,13 +235,13 @@ async def test_the_go_example_inserts_in_its_own_transaction(
 
 
 async def test_the_ruby_example_inserts_in_its_own_transaction(
-    dsn: str, orders: engine.Connection, tmp_path: Path
+    app: str, orders: engine.Connection, tmp_path: Path
 ) -> None:
     ruby = tool("ruby")
     await install([ruby, "-e", 'require "pg"'], tmp_path)
     shown = example("README.md", "ruby")
     (tmp_path / "ship.rb").write_text(f'require "json"\nrequire "pg"\n{shown}{RUBY}', "utf-8")
 
-    await run([ruby, "ship.rb", *place(dsn).values()], tmp_path)
+    await run([ruby, "ship.rb", *place(app).values()], tmp_path)
 
     await check_shipped(orders)

@@ -16,7 +16,7 @@ import asyncpg
 from chimewayd import db_facts, migrate, session
 from chimewayd import dsn as dsn_module
 from chimewayd import rights as rights_module
-from chimewayd.diagnosis import channels, notifications, rules
+from chimewayd.diagnosis import channels, notifications, roles, rules
 from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
 from chimewayd.startup import make_adapter
@@ -115,10 +115,10 @@ async def examine_database(
     dsn, secret = settings.dsn.get_secret_value(), settings.listen_dsn
     listen_dsn = None if secret is None else secret.get_secret_value()
     checks = (
-        _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), rules.rights),
-        _judge("roles", rights_module.owner(connection), lambda f: rules.owner(f[0])),
-        _judge("roles", rights_module.missing_roles(connection), rules.roles),
-        _judge("roles", rights_module.differences(connection), rules.grants),
+        _judge("rights", db_facts.rights(connection, DAEMON_FUNCTIONS), roles.rights),
+        _judge("roles", rights_module.owner(connection), lambda f: roles.owner(f[0])),
+        _judge("roles", rights_module.missing_roles(connection), roles.roles),
+        _judge("roles", rights_module.differences(connection), roles.grants),
         _judge("triggers", db_facts.triggers(connection), lambda f: rules.triggers(expected, f)),
         _judge("notifications", notifications.examine(connection, dsn, listen_dsn), lambda f: f),
         _judge("notify queue", db_facts.queue_usage(connection), rules.notify_queue),
@@ -159,7 +159,7 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
         await migrate.check(connection)
     except asyncpg.InsufficientPrivilegeError:
         facts = await db_facts.rights(connection, [])
-        return rules.rights(facts)
+        return roles.rights(facts)
     except ChimewaydError as error:
         return fault(
             "schema", str(error), "run chimewayd migrate, with the release you mean to run"

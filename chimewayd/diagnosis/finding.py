@@ -1,7 +1,10 @@
 """What an examination finds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+SHOWN = 5
 
 
 class Level(StrEnum):
@@ -39,3 +42,9 @@ def fault(check: str, what: str, remedy: str) -> Finding:
 
 def unknown(check: str, what: str, remedy: str | None = None) -> Finding:
     return Finding(check, Level.UNKNOWN, what, remedy)
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first few."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

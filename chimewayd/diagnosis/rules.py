@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from chimewayd import __version__
-from chimewayd.db_facts import Connections, Rights, Server, Snapshot, Stranded, Table, Vacuum
-from chimewayd.diagnosis.finding import Finding, fault, ok, unknown, warning
+from chimewayd.db_facts import Connections, Server, Snapshot, Stranded, Table, Vacuum
+from chimewayd.diagnosis.finding import Finding, fault, ok, some, warning
 from chimewayd.durations import render
-from chimewayd.rights import OWNER_ROLE
 
-DAEMON_ROLE = "chimeway_daemon"
 OLDEST_SERVER = 150_000
 SESSIONS = 7
 """What one daemon process opens at most: two each that claim and record, upkeep, the listener, and
@@ -28,7 +26,6 @@ BLOATED_BYTES = 256 * 2**20
 BYTES_A_JOB = 4096
 """A job and its index entry take some 150."""
 
-SHOWN = 5
 INSTALL_AGAIN = (
     "delete from chimeway.schema_migrations where name = 'functions', then chimewayd migrate"
 )
@@ -71,63 +68,6 @@ def clock(skew: timedelta) -> Finding:
     if abs(skew) >= CLOCK_WARNING:
         return warning("clock", apart, remedy)
     return ok("clock", f"{render(abs(skew))} apart")
-
-
-def rights(facts: Rights) -> Finding:
-    """Judge what our role may do, as a daemon's."""
-    if not facts.may_use:
-        return fault(
-            "rights",
-            f"role {facts.role} may not use the schema chimeway",
-            f"as its owner: grant chimeway_daemon to {facts.role}, or another role of chimeway's",
-        )
-    if not facts.missing:
-        return ok("rights", f"role {facts.role} may do what a daemon does")
-    if facts.roles and DAEMON_ROLE not in facts.roles:
-        return unknown(
-            "rights",
-            f"role {facts.role} runs no daemon: it is {_some(facts.roles)}",
-            "run doctor as the daemon's login too, for what that one may do",
-        )
-    remedy = (
-        "chimewayd migrate, as the owner of the schema, grants them"
-        if facts.roles
-        else f"as the owner of the schema: grant {DAEMON_ROLE} to {facts.role}"
-    )
-    return fault("rights", f"role {facts.role} may not execute {_some(facts.missing)}", remedy)
-
-
-def owner(name: str | None) -> Finding:
-    """Judge as whom the functions run."""
-    if name in {None, OWNER_ROLE}:
-        return ok("roles", f"{OWNER_ROLE} owns the schema")
-    return warning(
-        "roles",
-        f"{name} owns the schema, not {OWNER_ROLE}: its functions may do whatever {name} may",
-        f"grant {OWNER_ROLE} to {name}, then chimewayd migrate as {name}: that hands it over",
-    )
-
-
-def roles(missing: Sequence[str]) -> Finding:
-    """Judge whether there is somebody to grant rights to."""
-    if missing:
-        return warning(
-            "roles",
-            f"there is no role {_some(missing)}",
-            "as one who may create roles: create role … nologin, for each; then chimewayd migrate",
-        )
-    return ok("roles", "all are there")
-
-
-def grants(differences: Sequence[str]) -> Finding:
-    """Judge whether our roles, and everybody, have the rights that they should have."""
-    if differences:
-        return warning(
-            "roles",
-            f"{len(differences)} rights are not as they should be: {_some(differences)}",
-            "chimewayd migrate grants what is missing and revokes the rest",
-        )
-    return ok("roles", "each has its rights, and PUBLIC has none")
 
 
 def triggers(
@@ -273,10 +213,10 @@ def stranded(found: Sequence[Stranded], limit: int) -> Finding:
     if not found:
         return ok("invariant", "every delivery that is not terminal has one job or one claim")
     count = f"{limit} or more deliveries are" if len(found) == limit else f"{len(found)} wrong:"
-    some = _some([f"{each.delivery_id}: {each.problem}" for each in found])
+    shown = some([f"{each.delivery_id}: {each.problem}" for each in found])
     return fault(
         "invariant",
-        f"{count} {some}",
+        f"{count} {shown}",
         "chimewayd doctor --repair queues them or has their call recorded as lost; no function "
         "leaves this behind: find out who wrote to the tables",
     )
@@ -297,17 +237,12 @@ def daemons(found: Sequence[tuple[str, str]]) -> list[Finding]:
         return [
             warning(
                 "daemons",
-                f"not of this version, {__version__}: {_some(others)}",
+                f"not of this version, {__version__}: {some(others)}",
                 "restart them after an upgrade, all of them",
             )
         ]
-    return [ok("daemons", _some([name for name, _ in found]))]
+    return [ok("daemons", some([name for name, _ in found]))]
 
 
 def _room(limit: int, used: int) -> int | None:
     return None if limit < 0 else limit - used
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

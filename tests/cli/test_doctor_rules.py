@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chimewayd.db_facts import Connections, Server, Snapshot, Table, Vacuum
-from chimewayd.diagnosis import rules
+from chimewayd.diagnosis import roles, rules
 from chimewayd.diagnosis.finding import Finding
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
@@ -45,8 +45,8 @@ CASES: dict[str, tuple[Callable[[], Finding], str]] = {
     "dead rows": (lambda: rules.bloat([Table("jobs", 10, 100_001, MIB)])[0], "warning"),
     "dead as many as live": (lambda: rules.bloat([Table("jobs", 200_000, 200_000, MIB)])[0], "ok"),
     "empty pages": (lambda: rules.bloat([Table("jobs", 1000, 0, 257 * MIB)])[0], "warning"),
-    "role missing": (lambda: rules.roles(["chimeway_reader"]), "warning"),
-    "no role missing": (lambda: rules.roles([]), "ok"),
+    "role missing": (lambda: roles.roles(["chimeway_reader"]), "warning"),
+    "no role missing": (lambda: roles.roles([]), "ok"),
     "Postgres 14": (lambda: rules.server(server(140009))[0], "fault"),
     "Postgres 15": (lambda: rules.server(server(150000))[0], "ok"),
 }

@@ -60,7 +60,8 @@ where d.suppression_reason in ('permanent_failure', 'bounced', 'retries_exhauste
   and not exists (select from chimeway.fallbacks as f where f.origin_id = d.id)
   and not exists (
     select from chimeway.delivery_events as e
-    where e.delivery_id = d.id and e.event = 'fallback_refused')
+    where e.delivery_id = d.id
+      and e.event in ('fallback_refused', 'cancel_requested', 'suppress_requested'))
 """
 CHAINS_THAT_TURN = """
 select d.id from chimeway.deliveries as d
@@ -73,6 +74,7 @@ select b.channel, b.retry_at > chimeway.clock() or exists (
   where d.id = b.probe_delivery_id and d.claim_id = b.probe_claim_id)
 from chimeway.breakers as b
 """
+NEXT_DUE = "select due_in from chimeway.next_due($1, true)"
 FLYING = """
 select d.id, d.claim_id
 from chimeway.deliveries as d
@@ -238,9 +240,7 @@ class FlowMachine(RuleBasedStateMachine):
             if calls := self._claim([*CHANNELS], 99):
                 self._record(calls, ["succeeded"] * len(calls))
                 continue
-            due_in = self._fetch("select due_in from chimeway.next_due($1, true)", [*CHANNELS])[0][
-                0
-            ]
+            ((due_in,),) = self._fetch(NEXT_DUE, [*CHANNELS])
             if due_in is None:
                 break
             self._set_now(self.now + due_in)

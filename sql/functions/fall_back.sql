@@ -21,6 +21,13 @@ begin
     where d.status = 'cancelled' and a.next_attempt_at is null and c.fallback is not null
       and d.suppression_reason in ('permanent_failure', 'bounced', 'retries_exhausted')
       and not exists (select from chimeway.fallbacks as f where f.origin_id = d.id)
+      -- Somebody said during the call that nothing more is to be sent.
+      and not exists (
+        select from chimeway.delivery_events as e
+        where e.delivery_id = d.id and e.event in ('cancel_requested', 'suppress_requested')
+          and e.id > coalesce((
+            select max(r.id) from chimeway.delivery_events as r
+            where r.delivery_id = d.id and r.event = 'replayed'), 0))
   ),
   judged as materialized (
     select f.*, case when exists (

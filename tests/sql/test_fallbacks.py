@@ -243,3 +243,57 @@ async def test_explain_of_a_fallback_knows_that_its_origin_was_replayed(
         f"fallback of delivery {origin_id}, which failed for good on channel email and was "
         "replayed since"
     )
+
+
+@pytest.mark.parametrize("verb", ["cancel", "suppress"])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("permanent", "order was withdrawn"),
+        ("bounced", "order was withdrawn"),
+        ("temporary", "bounced"),
+        ("temporary", "retries_exhausted"),
+    ],
+)
+async def test_what_an_operator_ended_during_the_call_is_not_sent_on(
+    connection: Connection, verb: str, kind: str, reason: str
+) -> None:
+    delivery = await claim_one(connection)
+    await operate(connection, verb, delivery.delivery_id, reason, "ada")
+
+    await record(connection, delivery, kind)
+
+    assert await fallback_of(connection, delivery.delivery_id) is None
+
+
+async def test_what_was_replayed_after_such_an_end_falls_back_again(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await operate(connection, "cancel", delivery.delivery_id, "order was withdrawn", "ada")
+    await record(connection, delivery, "permanent")
+    await operate(connection, "replay", delivery.delivery_id, "ada")
+    (again,) = await claim(connection)
+
+    await record(connection, again, "permanent")
+
+    assert await fallback_of(connection, delivery.delivery_id) is not None
+
+
+NULL = json.dumps({"fallback": {"sms": {"payload": None, "recipient": None}}})
+
+
+@pytest.mark.parametrize("columns", [{"metadata": NULL}, {"payload": "null"}])
+async def test_null_of_json_is_sent_on_and_stops_no_rescue(
+    connection: Connection, columns: dict[str, str]
+) -> None:
+    """It is not the null of SQL, which no delivery may have: all rescues ended at it."""
+    delivery = await claim_one(connection, **columns)
+    await record(connection, delivery, "permanent")
+    lost = await claim_one(connection, max_attempts=1, **columns)
+    other = await claim_one(connection, recipient="bob@example.org")
+    await move_clock(connection, 2 * LEASE)
+
+    rescued = await connection.fetch("select delivery_id from chimeway.rescue(10)")
+
+    made = await fallback_of(connection, delivery.delivery_id)
+    assert (made["payload"], made["recipient"]) == (columns.get("payload", "{}"), "ada@example.org")
+    assert {row[0] for row in rescued} == {lost.delivery_id, other.delivery_id}

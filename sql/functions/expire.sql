@@ -17,6 +17,13 @@ begin
     select d.id
     from chimeway.deliveries as d
     where d.expires_at between p_since and v_now and d.status in ('pending', 'failed')
+      -- What somebody holds locked, or has no job, must not keep the others waiting.
+      and exists (
+        select from chimeway.jobs as j
+        where j.channel = d.channel and j.priority = d.priority and j.due_at = any (array[
+            '-infinity', 'infinity', coalesce(d.next_attempt_at, d.scheduled_at)])
+          and j.position = d.position
+        for update of j skip locked)
     order by d.expires_at desc
     limit p_limit
   loop

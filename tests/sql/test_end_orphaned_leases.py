@@ -93,11 +93,31 @@ async def test_name_is_ours_as_soon_as_its_holder_is_gone(
 
 
 async def test_silent_daemon_without_a_session_loses_its_leases(connection: Connection) -> None:
-    delivery = await claim_one(connection)
+    await move_clock(connection, AHEAD - SILENT_FOR)
+    daemon_id = await connection.fetchval(REGISTER, "d2")
+    await move_clock(connection, AHEAD)
+    await insert(connection)
+    (delivery,) = await claim(connection, daemon_id=daemon_id + 1)
 
-    assert await end_orphaned(connection, 2, "d2") == (True, 1)
+    assert await end_orphaned(connection, daemon_id, "d2") == (True, 1)
 
     assert await rescued(connection) == [delivery.delivery_id]
+
+
+async def test_daemon_keeps_its_leases_over_a_failover(connection: Connection) -> None:
+    """The standby has been up for long, knows no daemon, and has no session but the first's."""
+    d1, d2 = [await connection.fetchval(REGISTER, name) for name in ("d1", "d2")]
+    await insert(connection)
+    await claim(connection, daemon_id=d1)
+    await connection.execute("delete from chimeway.daemons")
+    await connection.execute(
+        "select chimeway.heartbeat($1, 'd2', '0.1', array['email'], '{}', interval '1 minute')", d2
+    )
+
+    assert await end_orphaned(connection, d2, "d2") == (True, 0)
+
+    await move_clock(connection, AHEAD + SILENT_FOR)
+    assert await end_orphaned(connection, d2, "d2") == (True, 1)
 
 
 async def test_silent_daemon_whose_session_lives_keeps_its_leases(

@@ -102,3 +102,24 @@ async def test_expire_takes_no_more_than_its_limit(connection: Connection) -> No
     rounds = [len(await expire(connection, limit=2)) for _ in range(3)]
 
     assert rounds == [2, 1, 0]
+
+
+async def test_what_somebody_holds_locked_keeps_no_other_waiting(
+    connection: Connection, other: Connection
+) -> None:
+    locked = await insert(connection, expires_at=ago(minutes=1))
+    free = await insert(connection, expires_at=ago(minutes=5))
+    await connection.execute("set lock_timeout = '5s'")
+
+    async with other.transaction():
+        await operate(other, "hold", locked, "looking at it", "ops")
+        assert await expire(connection) == {free}
+    assert await expire(connection) == {locked}
+
+
+async def test_what_nothing_moves_on_keeps_no_other_waiting(unchecked: Connection) -> None:
+    free = await insert(unchecked, expires_at=ago(minutes=5))
+    stranded = await insert(unchecked, expires_at=ago(minutes=1))
+    await unchecked.execute("delete from chimeway.jobs where delivery_id = $1", stranded)
+
+    assert await expire(unchecked, limit=1) == {free}

@@ -210,3 +210,26 @@ async def test_delivery_lost_twice_and_given_back_stays_alone(connection: Connec
 
     assert await claim(connection, takes_suspect=False) == []
     assert len(await claim(connection)) == 1
+
+
+async def test_what_somebody_holds_locked_keeps_no_other_waiting(
+    connection: Connection, other: Connection
+) -> None:
+    """An operator's transaction that stays open: of its own claim and of another one."""
+    await configure(connection, "sms")
+    ids = [await insert(connection) for _ in range(2)]
+    locked, beside = await claim(connection)
+    elsewhere = await claim_one(connection, channel="sms")
+    await move_clock(connection, LATER)
+    await connection.execute("set lock_timeout = '5s'")
+
+    async with other.transaction():
+        await operate(other, "cancel", locked.delivery_id, "looking at it", "ops")
+        first = await rescue(connection)
+    second = await rescue(connection)
+
+    assert {row["delivery_id"] for row in first} == {beside.delivery_id, elsewhere.delivery_id}
+    assert [row["delivery_id"] for row in second] == [locked.delivery_id]
+    assert (await look(connection, locked.delivery_id))["status"] == "cancelled"
+    assert {locked.delivery_id, beside.delivery_id} == set(ids)
+    assert await connection.fetchval("select count(*) from chimeway.claims") == 0

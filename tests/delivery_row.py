@@ -10,6 +10,8 @@ from chimewayd.models import Status
 Moment: TypeAlias = float
 """Seconds since the epoch; a job's may be infinite, as in the database."""
 DUE_AT_ONCE, HELD = -math.inf, math.inf
+A_BEAT_SECONDS = 15
+"""What was dated so lately was dated since the last heartbeat."""
 
 WAITING = {Status.PENDING, Status.FAILED}
 TERMINAL = {Status.SUCCEEDED, Status.SUPPRESSED, Status.CANCELLED}
@@ -100,6 +102,8 @@ class Row:
         if self.next_attempt_at == self.scheduled_at and self.series == 1:
             return
         whole = now + self.next_attempt_at - self.dated_at
+        if 0 <= now - self.dated_at <= A_BEAT_SECONDS:
+            back = 0  # dated by the clock as it is now
         self.next_attempt_at = max(now, min(self.next_attempt_at - back, whole))
         if self.job != HELD:
             self.job = self.next_attempt_at

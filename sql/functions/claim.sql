@@ -58,13 +58,7 @@ begin
   perform set_config('chimeway.turn', ((v_turn + 1) % 4)::text, false);
   if p_arm then
     -- Before the statements below take their snapshot: what begins from here on rings.
-    perform nextval('chimeway.bell_armed');
-    -- What did not see the bell armed has ended by now, and is seen below, or is still at it.
-    perform set_config('chimeway.is_expecting', (exists (
-      select from pg_locks as l
-      where l.relation = 'chimeway.deliveries'::regclass and l.mode = 'RowExclusiveLock'
-        and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-        and l.pid is distinct from pg_backend_pid()))::text, false);
+    perform chimeway.arm_bell();
   end if;
   v_now := chimeway.clock();
 
@@ -204,8 +198,11 @@ begin
   )
   select (select array_agg(t.delivery_id) from taken as t),
     (select jsonb_agg(jsonb_build_object('channel', l.channel, 'priority', l.priority,
-        'position', greatest(l.position, d.position), 'due_at', greatest(l.due_at, d.due_at)))
+        'position', greatest(l.position, d.position),
+        -- A floor that the clock has not come to is of before it went back.
+        'due_at', greatest(case when l.due_at <= v_now then l.due_at end, d.due_at)))
       from levels as l
+      join wanted as w on w.channel = l.channel and (w.slots > 0 or not v_is_full)
       left join (
         select d.channel, d.priority, max(d.position) as position, max(d.due_at) as due_at
         from due as d
@@ -278,7 +275,10 @@ begin
   where j.status = 'dispatched'
   order by (j.priority::bigint << 48) + j.position;  -- both as one number, which sorts quicker
 
-  if v_is_limited then
+  if not found then
+    -- What policy refused is not the end of the queue: look again soon.
+    perform set_config('chimeway.is_expecting', 'true', false);
+  elsif v_is_limited then
     perform chimeway.spend_slots(v_claim_id, v_ids, v_now);
   end if;
 end

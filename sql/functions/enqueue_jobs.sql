@@ -6,7 +6,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_now constant timestamptz := chimeway.clock();
+  -- Not before the transaction began, which is when its deliveries are due: the clock may have been
+  -- set back since.
+  v_now constant timestamptz := greatest(chimeway.clock(), now());
   v_ringer bigint;
 begin
   -- An insert that was acknowledged must survive a crash of the server.

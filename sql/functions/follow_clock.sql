@@ -51,8 +51,11 @@ begin
       limit 10000
     ),
     waiting as materialized (
-      -- Nothing waits longer from now than it was to wait when it was dated.
-      select j.ctid as row_id, d.id, greatest(p_now, least(d.next_attempt_at - v_back,
+      -- Nothing waits longer from now than it was to wait when it was dated. What was dated since
+      -- the last heartbeat, by the clock as it is now, was dated after it went back.
+      select j.ctid as row_id, d.id, greatest(p_now, least(
+        d.next_attempt_at - case when d.updated_at between p_now - interval '15 seconds' and p_now
+          then interval '0' else v_back end,
         p_now + (d.next_attempt_at - d.updated_at))) as next_attempt_at
       from page as p
       join chimeway.jobs as j on j.ctid = p.row_id

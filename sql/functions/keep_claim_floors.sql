@@ -22,7 +22,8 @@ begin
     'levels', coalesce(p_levels, '[]') || coalesce((
       select jsonb_agg(f.level)
       from jsonb_array_elements(p_floors -> 'levels') as f (level)
-      where f.level ->> 'channel' <> all (p_channels)), '[]'))::text, false);
+      -- A full look that passed over a channel leaves it without floors: its own is its next look.
+      where f.level ->> 'channel' <> all (p_channels) and not v_is_full), '[]'))::text, false);
 end
 $$;
 

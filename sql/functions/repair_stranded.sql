@@ -6,7 +6,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_due constant timestamptz := '-infinity';
   v_old record;
   v_done text;
 begin
@@ -37,7 +36,9 @@ begin
     if not exists (select from chimeway.jobs as j where j.delivery_id = p_delivery_id) then
       insert into chimeway.jobs (delivery_id, due_at, position, priority, is_suspect, channel)
       values (p_delivery_id,
-        case when v_old.due_at <= chimeway.clock() then v_due else v_old.due_at end,
+        -- A suspect is found by its due time alone.
+        case when v_old.due_at > chimeway.clock() then v_old.due_at
+          when v_old.lost_count >= 2 then chimeway.clock() else '-infinity' end,
         v_old.position, v_old.priority, v_old.lost_count >= 2, v_old.channel);
       v_done := 'queued it';
     end if;

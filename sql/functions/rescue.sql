@@ -18,6 +18,7 @@ declare
   v_now constant timestamptz := chimeway.clock();
   v_claim record;
   v_free uuid[];
+  v_is_any boolean := false;
 begin
   for v_claim in
     select k.id, k.daemon_name, k.expires_at, k.delivery_ids
@@ -47,6 +48,7 @@ begin
         v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_free)]),
       null, null, null, null) as s
     where s.status is not null;
+    v_is_any := v_is_any or found;
 
     -- Whatever it still says it holds, nothing is dispatched under it any more.
     delete from chimeway.claims as k
@@ -54,6 +56,10 @@ begin
       select from chimeway.deliveries as d
       where d.id = any (k.delivery_ids) and d.claim_id = k.id);
   end loop;
+
+  if v_is_any then
+    perform chimeway.ring();
+  end if;
 end
 $$;
 

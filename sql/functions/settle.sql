@@ -103,7 +103,8 @@ begin
       updated_at = v_now,
       finished_at = case when r.next_status <> 'failed' then v_now end,
       suppression_reason = r.reason,
-      next_attempt_at = r.retry_at,
+      -- Never in the past, where no claim looks: an outcome may have waited long for the database.
+      next_attempt_at = case when r.retry_at is not null then greatest(r.retry_at, v_now) end,
       lost_count = d.lost_count + case when r.outcome = 'lost' then 1 else 0 end,
       requested_status = null,
       requested_reason = null

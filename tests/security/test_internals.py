@@ -19,7 +19,7 @@ INTERNALS = {
     ),
     "steps of claim and next_due": (
         "calls_free_at calls_wait_until claim_floors free_calls grant_slots is_probing "
-        "keep_claim_floors lock_claims owed_time spend_slots"
+        "arm_bell keep_claim_floors lock_claims owed_time spend_slots"
     ),
     "steps of record, rescue and release_unsent": (
         "backoff decide fall_back fallback_of judge_probes outcome_kinds record_late settle "

@@ -1,10 +1,22 @@
 """Claims begin where the last one ended, and miss nothing for long."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import anyio
 import pytest
-from engine import Connection, claim, configure, insert, look, operate, record_all
+from engine import (
+    Connection,
+    claim,
+    claim_one,
+    configure,
+    insert,
+    look,
+    move_clock,
+    operate,
+    record,
+    record_all,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +28,11 @@ select idx_tup_read from pg_stat_user_indexes
 where schemaname = 'chimeway' and indexrelname = 'jobs_pkey'
 """
 FOUND_WITHIN_SECONDS = 10
+LONG_AGO = """
+select set_config('chimeway.floors',
+  jsonb_set(current_setting('chimeway.floors')::jsonb, '{full_at}', '0')::text, false)
+"""
+"""The next look that may be a full one is."""
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +150,36 @@ async def test_released_delivery_is_claimed_though_its_moment_has_long_passed(
 
     assert [d.delivery_id for d in await claim(connection)] == [held]
     assert (await look(connection, held))["attempt_count"] == 1
+
+
+async def test_full_look_that_passed_over_a_channel_is_made_up_for(
+    connection: Connection, other: Connection
+) -> None:
+    """It had no room at that moment: its late commits would wait for the next full look."""
+    await configure(connection, "sms")
+    transaction = other.transaction()
+    await transaction.start()
+    late = await insert(other)
+    await insert(connection)
+    assert len(await claim(connection, "email", "sms")) == 1
+    await transaction.commit()
+    await insert(connection)
+    await connection.execute(LONG_AGO)
+
+    assert await claim(connection, "sms", arm=True) == []
+
+    assert late in {delivery.delivery_id for delivery in await claim(connection)}
+
+
+async def test_outcome_that_waited_long_is_due_now_and_not_before_the_floors(
+    connection: Connection,
+) -> None:
+    first, second = [await claim_one(connection) for _ in range(2)]
+    await record(connection, first, "temporary")
+    await move_clock(connection, timedelta(seconds=31))
+    await record(connection, *await claim(connection))
+
+    await record(connection, second, "temporary", started_ago=121.0, finished_ago=120.0)
+
+    (again,) = await claim(connection)
+    assert again.delivery_id == second.delivery_id

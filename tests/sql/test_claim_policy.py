@@ -163,3 +163,23 @@ async def test_delivery_that_expired_and_is_refused_counts_as_expired(
 
     row = await look(connection, delivery_id)
     assert (row["status"], row["suppression_reason"]) == ("cancelled", "expired")
+
+
+async def test_refused_deliveries_do_not_look_like_the_end_of_the_queue(
+    connection: Connection,
+) -> None:
+    """Whoever finds nothing sleeps as long as next_due says."""
+    await connection.execute(
+        "insert into chimeway.suppressions (recipient, actor) values ('gone', 'ops')"
+    )
+    for _ in range(10):
+        await insert(connection, recipient="gone")
+    await insert(connection)
+
+    # A full look: one that is not must look again in any case.
+    assert await claim(connection, slots=2, arm=True) == []
+
+    is_expecting = await connection.fetchval(
+        "select is_expecting from chimeway.next_due('{email}', true)"
+    )
+    assert is_expecting

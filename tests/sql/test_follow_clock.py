@@ -233,3 +233,45 @@ async def test_clock_that_goes_on_moves_nothing(connection: Connection) -> None:
     await beat(connection, daemon_id)
 
     assert await look(connection, delivery.delivery_id) == before
+
+
+async def test_what_was_dated_after_the_step_waits_as_it_should(connection: Connection) -> None:
+    daemon_id = await connection.fetchval(REGISTER)
+    delivery = await claim_one(connection)
+    await move_clock(connection, BACK)
+    await record(connection, delivery, "throttled", retry_after=timedelta(hours=1))
+    await move_clock(connection, BACK + timedelta(seconds=9))
+
+    await beat(connection, daemon_id)
+
+    await move_clock(connection, BACK + timedelta(minutes=59))
+    assert await claim(connection) == []
+
+
+async def test_insert_whose_transaction_began_before_the_step_goes_out_at_once(
+    connection: Connection,
+) -> None:
+    async with connection.transaction():
+        await move_clock(connection, BACK)
+        await insert(connection)
+
+    assert len(await claim(connection)) == 1
+
+
+async def test_session_whose_claims_went_further_than_the_clock_sees_what_falls_due(
+    connection: Connection,
+) -> None:
+    daemon_id = await connection.fetchval(REGISTER)
+    await ended(connection, "temporary")
+    await move_clock(connection, timedelta(minutes=1))
+    (retry,) = await claim(connection)
+    await record(connection, retry, "succeeded")
+    await move_clock(connection, BACK)
+    await beat(connection, daemon_id)
+    await record(connection, await claim_one(connection), "temporary")
+
+    due_in = await connection.fetchval("select due_in from chimeway.next_due('{email}', true)")
+    await move_clock(connection, BACK + timedelta(minutes=1))
+
+    assert due_in is not None
+    assert len(await claim(connection)) == 1

@@ -2,7 +2,7 @@
 
 import asyncpg
 import pytest
-from engine import Bell, Connection, insert
+from engine import LEASE, Bell, Connection, claim_one, configure, insert, move_clock
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +66,15 @@ async def test_first_daemon_ever_to_sleep_hears_the_bell(
         assert await bell.rings() == 1
     finally:
         await listener.close()
+
+
+async def test_rescue_wakes_whoever_sleeps(connection: Connection, bell: Bell) -> None:
+    await configure(connection)
+    await claim_one(connection)
+    await bell.rings()
+    await bell.arm()
+    await move_clock(connection, 2 * LEASE)
+
+    await connection.execute("select chimeway.rescue(10)")
+
+    assert await bell.rings() == 1

@@ -15,6 +15,7 @@ declare
   v_job_due timestamptz;
   v_limit record;
   v_deferred text;
+  v_refusal text;
 begin
   if p_delivery.finished_at is not null then
     return query select null::timestamptz, 'nothing: ' || p_delivery.status || ' is terminal',
@@ -59,10 +60,15 @@ begin
   where e.delivery_id = p_delivery.id and e.event = 'deferred'
     and (e.facts ->> 'until')::timestamptz = v_due;
 
+  select r.reason into v_refusal
+  from chimeway.refuse_by_policy(
+    array[p_delivery.id], array[p_delivery.channel], greatest(v_due, v_now)) as r;
+
   return query
   select
-    case when reason.rank = 8 then v_limit.until
-      when reason.what like 'attempt%' then greatest(v_due, v_now) end,
+    case when reason.rank = 10 then v_limit.until
+      when reason.rank = 9 then p_delivery.expires_at
+      when reason.rank = 8 or reason.what like 'attempt%' then greatest(v_due, v_now) end,
     reason.what, reason.why,
     jsonb_strip_nulls(jsonb_build_object(
       'due_at', v_due, 'expires_at', p_delivery.expires_at, 'served_by', v_daemon.alive,
@@ -85,13 +91,18 @@ begin
         chimeway.moment(v_channel.paused_at), v_channel.pause_reason)),
     (7, not v_channel.enabled, 'it ends as suppressed: channel_disabled',
       format('channel %s is disabled', v_channel.name)),
-    (8, v_limit.limited_by is not null and v_limit.is_felt,
+    (8, v_refusal is not null, format('it ends as suppressed: %s', v_refusal),
+      'recipient is in chimeway.suppressions'),
+    (9, p_delivery.expires_at <= v_due and v_due > v_now,
+      'it ends as cancelled: expired', format('it is not due before %s, and expires at %s',
+        chimeway.moment(v_due), chimeway.moment(p_delivery.expires_at))),
+    (10, v_limit.limited_by is not null and v_limit.is_felt,
       format('attempt %s when its channel may call again (%s)', p_delivery.attempt_count + 1, v_limit.limited_by)
         || coalesce(', in ' || chimeway.span(v_limit.until - v_now) || ' at the soonest', ''),
       v_limit.why),
-    (9, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
+    (11, v_due > v_now, format('attempt %s in %s', p_delivery.attempt_count + 1, chimeway.span(v_due - v_now)),
       format('not due until %s', chimeway.moment(v_due)) || coalesce(': ' || v_deferred, '')),
-    (10, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
+    (12, true, format('attempt %s, as soon as there is a free slot', p_delivery.attempt_count + 1),
       'it is due')
   ) as reason (rank, applies, what, why)
   where reason.applies

@@ -25,17 +25,29 @@ as $$
     ) as further
   ),
   counted as (
-    select count(*) filter (where w.due_at <= p_now) as due,
-      count(*) filter (where w.due_at > p_now and w.due_at < 'infinity') as scheduled,
-      count(*) filter (where w.due_at = 'infinity') as held
-    from (
-      select j.due_at from chimeway.jobs as j
-      where j.channel = p_channel
-      order by j.channel, j.priority, j.due_at
-      limit p_count_up_to
-    ) as w
+    -- Each kind by itself: what is scheduled must not hide what is due behind it.
+    select k.kind, (
+        select count(*)
+        from (
+          select from levels as l
+          cross join lateral (
+            select from chimeway.jobs as j
+            where j.channel = p_channel and j.priority = l.priority
+              and j.due_at between k.first and k.last
+            limit p_count_up_to
+          ) as one
+          limit p_count_up_to
+        ) as counted_up_to
+      ) as number
+    from (values
+      ('due', '-infinity', p_now),
+      ('scheduled', p_now + interval '1 microsecond', '294276-01-01'),
+      ('held', 'infinity', 'infinity')
+    ) as k (kind, first, last)
   )
-  select c.due, c.scheduled, c.held, (
+  select sum(c.number) filter (where c.kind = 'due')::bigint,
+    sum(c.number) filter (where c.kind = 'scheduled')::bigint,
+    sum(c.number) filter (where c.kind = 'held')::bigint, (
       select min(coalesce(nullif(head.due_at, '-infinity'),
         (select d.scheduled_at from chimeway.deliveries as d where d.id = head.delivery_id)))
       from levels as l
@@ -54,6 +66,6 @@ as $$
 $$;
 
 comment on function chimeway.queue_stats(text, timestamptz, integer) is
-  'What waits on one channel, counted up to p_count_up_to rows, and since when the oldest is due.';
+  'What waits on one channel, each kind counted up to p_count_up_to, and since when the oldest is due.';
 
 revoke all on function chimeway.queue_stats(text, timestamptz, integer) from public;

@@ -172,3 +172,32 @@ async def test_terminal_delivery_has_nothing_to_come(
     assert row["what"] == f"nothing: {status} is terminal"
     assert "chimeway.replay" in row["why"]
     assert row["happened_at"] is None
+
+
+async def test_suppressed_recipient_is_told_before_the_claim_finds_it(
+    connection: Connection,
+) -> None:
+    await serve(connection)
+    delivery_id = await insert(connection)
+    await connection.execute(
+        "insert into chimeway.suppressions (recipient, actor) values ('ada@example.org', 'ops')"
+    )
+
+    row = await outlook(connection, delivery_id)
+
+    assert row["what"] == "it ends as suppressed: recipient_suppressed"
+    assert row["why"] == "recipient is in chimeway.suppressions"
+
+
+async def test_delivery_that_expires_before_it_is_due_says_so(connection: Connection) -> None:
+    await serve(connection)
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    sooner = datetime(2099, 1, 1, tzinfo=UTC)
+
+    row = await outlook(connection, await insert(connection, scheduled_at=later, expires_at=sooner))
+
+    assert row["what"] == "it ends as cancelled: expired"
+    assert row["why"] == (
+        "it is not due before 2100-01-01 00:00:00 UTC, and expires at 2099-01-01 00:00:00 UTC"
+    )
+    assert row["happened_at"] == sooner

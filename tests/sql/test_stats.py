@@ -165,3 +165,18 @@ async def test_counting_stops_where_it_is_told(connection: Connection) -> None:
 
     assert row is not None
     assert row["due"] == 3
+
+
+async def test_what_is_scheduled_hides_nothing_that_is_due_behind_it(
+    connection: Connection,
+) -> None:
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    for _ in range(4):
+        await insert(connection, scheduled_at=later)
+    for _ in range(2):
+        await insert(connection, priority=10)
+
+    row = await connection.fetchrow("select * from chimeway.stats(3) where channel = 'email'")
+
+    assert row is not None
+    assert (row["due"], row["scheduled"], row["held"]) == (2, 3, 0)

@@ -137,7 +137,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
     ends = (calls.slots, calls.leases, outage)
     async with anyio.create_task_group() as upkeep:
         upkeep.start_soon(keep_leases, sessions.upkeep, me, calls.leases, outage, counts)
-        upkeep.start_soon(sweep, sessions.upkeep, me, outage, counts)
+        upkeep.start_soon(sweep, sessions.upkeep, me, calls.leases, outage, counts)
         upkeep.start_soon(watch, sessions.upkeep, me, state.breakers, outage)
         upkeep.start_soon(host_shares.watch, state)
         upkeep.start_soon(prune, sessions.upkeep, me, outage)

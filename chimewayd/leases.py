@@ -75,6 +75,10 @@ class Leases:
         """Whether our last heartbeat is young enough for a call to begin."""
         return now <= self._heard_until
 
+    def has_ended(self, now: float) -> bool:
+        """Whether a lease ran out and was not extended: its outcomes may be told all the same."""
+        return any(end <= now for end in self._ends.values())
+
     def _hear(self, sent_at: float) -> None:
         self._heard_until = sent_at + SILENT_SECONDS - GATE_MARGIN_SECONDS
 

@@ -13,7 +13,7 @@ import structlog
 
 from chimewayd import db
 from chimewayd.counts import Counts
-from chimewayd.leases import SILENT_SECONDS
+from chimewayd.leases import SILENT_SECONDS, Leases
 from chimewayd.log import Event
 from chimewayd.models import Lost
 from chimewayd.outage import Outage
@@ -47,7 +47,11 @@ log = structlog.get_logger()
 
 
 async def sweep(
-    session: Session, me: db.Identity, outage: Outage, counts: Counts | None = None
+    session: Session,
+    me: db.Identity,
+    leases: Leases,
+    outage: Outage,
+    counts: Counts | None = None,
 ) -> None:
     """Sweep at once and then for ever."""
     counts = counts or Counts()
@@ -61,7 +65,7 @@ async def sweep(
             if not session.is_pooled:
                 ask = partial(db.end_orphaned_leases, session, me, ORPHANED_AFTER)
                 name.note(holds=await outage.outlast(ask))
-            await outage.outlast(partial(_rescue, session, counts))
+            await outage.outlast(partial(_rescue, session, leases, counts))
             if number % SWEEPS_PER_EXPIRY == 0 or since is EVER:
                 since = await outage.outlast(partial(_expire, session, since, counts))
             if tidies:
@@ -94,7 +98,9 @@ class Name:
             )
 
 
-async def _rescue(session: Session, counts: Counts) -> None:
+async def _rescue(session: Session, leases: Leases, counts: Counts) -> None:
+    if leases.has_ended(anyio.current_time()):
+        return  # after an outage our own come first: a heartbeat extends them, then they record
     while lost := await db.rescue(session, LIMIT):
         counts.rescued += len(lost)
         _say_lost(lost)

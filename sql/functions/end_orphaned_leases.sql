@@ -39,7 +39,7 @@ begin
       -- We are the next run of that daemon.
       when o.daemon_name = p_name and holds_name then true
       -- One that only lost its sessions beats again soon. After a start of the server nobody did.
-      when pg_postmaster_start_time() > v_now - p_silent_for then false
+      when pg_postmaster_start_time() between v_now - p_silent_for and v_now then false
       -- Nor after a failover: the list of daemons is empty there, and the server as old as ever.
       when not exists (
         select from chimeway.daemons as d where d.started_at <= v_now - p_silent_for) then false

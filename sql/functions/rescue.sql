@@ -24,7 +24,9 @@ begin
     select k.id, k.daemon_name, k.expires_at, k.delivery_ids
     from chimeway.claims as k
     -- A lease further away than any lease can be comes from a clock that was set back.
-    where k.expires_at <= v_now or k.expires_at > v_now + interval '2 hours'
+    where (k.expires_at <= v_now or k.expires_at > v_now + interval '2 hours')
+      -- After a start of the server its daemons are heard again first, and may know the outcomes.
+      and pg_postmaster_start_time() not between v_now - interval '5 seconds' and v_now
     order by k.id
     limit p_limit
     for update skip locked

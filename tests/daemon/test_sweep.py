@@ -12,6 +12,7 @@ from engine import Connection, insert, look
 from frozen_clock import START
 
 from chimewayd import db, sweep
+from chimewayd.leases import Leases
 from chimewayd.outage import Outage
 from chimewayd.session import Session
 
@@ -40,7 +41,7 @@ async def sweeping(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[C
     await set_clock(connection, timedelta())
     me = db.Identity(1, "d1", "1", ("mail",), timedelta(minutes=1))
     async with Session(dsn, "upkeep") as session, anyio.create_task_group() as tasks:
-        tasks.start_soon(sweep.sweep, session, me, Outage())
+        tasks.start_soon(sweep.sweep, session, me, Leases(60.0), Outage())
         await end(connection, await wait(connection, timedelta()))
         yield connection
         tasks.cancel_scope.cancel()

@@ -177,7 +177,8 @@ async def test_outcome_that_waited_long_is_due_now_and_not_before_the_floors(
     first, second = [await claim_one(connection) for _ in range(2)]
     await record(connection, first, "temporary")
     await move_clock(connection, timedelta(seconds=31))
-    await record(connection, *await claim(connection))
+    (retry,) = await claim(connection)
+    await record(connection, retry)
 
     await record(connection, second, "temporary", started_ago=121.0, finished_ago=120.0)
 

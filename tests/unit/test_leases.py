@@ -122,3 +122,16 @@ def test_moment_of_a_claim_is_forgotten_with_it() -> None:
     leases.drop([2])
 
     assert leases.claimed_at == {}
+
+
+def test_lease_that_ran_out_is_told_until_it_is_extended_or_left() -> None:
+    leases = Leases(60.0)
+    held = deliveries(2, claim_id=7)
+    leases.begin(held, sent_at=100.0)
+
+    assert not leases.has_ended(159.0)
+    assert leases.has_ended(160.0)
+    leases.extend([7], sent_at=170.0)
+    assert not leases.has_ended(171.0)
+    leases.leave(held)
+    assert not leases.has_ended(1000.0)

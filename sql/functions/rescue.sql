@@ -31,32 +31,38 @@ begin
     limit p_limit
     for update skip locked
   loop
-    -- What an operator's transaction holds locked waits for the next sweep, and nobody else for it.
-    v_free := array(
-      select d.id from chimeway.deliveries as d
-      where d.id = any (v_claim.delivery_ids) and d.claim_id = v_claim.id
-      order by d.id
-      for update skip locked);
-    return query
-    select v_free[s.nth], v_claim.id, v_claim.daemon_name, s.status,
-      s.suppression_reason, s.attempt_number, s.next_attempt_at
-    from chimeway.settle(
-      v_free,
-      array_fill(v_claim.id, array[cardinality(v_free)]),
-      array_fill('lost'::text, array[cardinality(v_free)]),
-      v_claim.daemon_name,
-      null, array_fill(0::double precision, array[cardinality(v_free)]),
-      array_fill(format('daemon %s was not heard of after its lease ended at %s; it may have sent',
-        v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_free)]),
-      null, null, null, null) as s
-    where s.status is not null;
-    v_is_any := v_is_any or found;
+    begin
+      -- What an operator's transaction holds locked waits for the next sweep, and nobody else for it.
+      v_free := array(
+        select d.id from chimeway.deliveries as d
+        where d.id = any (v_claim.delivery_ids) and d.claim_id = v_claim.id
+        order by d.id
+        for update skip locked);
+      return query
+      select v_free[s.nth], v_claim.id, v_claim.daemon_name, s.status,
+        s.suppression_reason, s.attempt_number, s.next_attempt_at
+      from chimeway.settle(
+        v_free,
+        array_fill(v_claim.id, array[cardinality(v_free)]),
+        array_fill('lost'::text, array[cardinality(v_free)]),
+        v_claim.daemon_name,
+        null, array_fill(0::double precision, array[cardinality(v_free)]),
+        array_fill(format('daemon %s was not heard of after its lease ended at %s; it may have sent',
+          v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_free)]),
+        null, null, null, null) as s
+      where s.status is not null;
+      v_is_any := v_is_any or found;
 
-    -- Whatever it still says it holds, nothing is dispatched under it any more.
-    delete from chimeway.claims as k
-    where k.id = v_claim.id and not exists (
-      select from chimeway.deliveries as d
-      where d.id = any (k.delivery_ids) and d.claim_id = k.id);
+      -- Whatever it still says it holds, nothing is dispatched under it any more.
+      delete from chimeway.claims as k
+      where k.id = v_claim.id and not exists (
+        select from chimeway.deliveries as d
+        where d.id = any (k.delivery_ids) and d.claim_id = k.id);
+    exception when others then
+      -- No function of chimeway leaves such a delivery behind; it must not stop all rescues.
+      raise warning 'chimeway.rescue: claim % of daemon % cannot be ended: %', v_claim.id,
+        v_claim.daemon_name, sqlerrm;
+    end;
   end loop;
 
   if v_is_any then

@@ -133,9 +133,9 @@ async def test_live_lease_is_left_alone(connection: Connection) -> None:
 
 
 async def test_lease_further_away_than_any_lease_is_over(connection: Connection) -> None:
-    await move_clock(connection, timedelta(hours=3))
+    await move_clock(connection, timedelta(hours=4))
     delivery = await claim_one(connection)
-    await move_clock(connection, timedelta())
+    await move_clock(connection, timedelta(hours=1))
 
     (lost,) = await rescue(connection)
 
@@ -233,3 +233,24 @@ async def test_what_somebody_holds_locked_keeps_no_other_waiting(
     assert (await look(connection, locked.delivery_id))["status"] == "cancelled"
     assert {locked.delivery_id, beside.delivery_id} == set(ids)
     assert await connection.fetchval("select count(*) from chimeway.claims") == 0
+
+
+REFUSE = """
+create function refuse() returns trigger language plpgsql
+as $$ begin raise exception 'no room for this one'; end $$;
+create trigger refuse before insert on chimeway.delivery_attempts
+for each row when (new.detail is not null and new.claim_id = {}) execute function refuse();
+"""
+
+
+async def test_claim_that_cannot_be_ended_keeps_no_other_waiting(connection: Connection) -> None:
+    broken, other = [await claim_one(connection) for _ in range(2)]
+    await move_clock(connection, LATER)
+    await connection.execute(REFUSE.format(broken.claim_id))
+
+    first = await rescue(connection)
+    await connection.execute("drop trigger refuse on chimeway.delivery_attempts")
+    second = await rescue(connection)
+
+    assert [row["delivery_id"] for row in first] == [other.delivery_id]
+    assert [row["delivery_id"] for row in second] == [broken.delivery_id]

@@ -76,7 +76,8 @@ class RetryPolicy(BaseModel):
         default=None,
         ge=timedelta(seconds=1),
         le=timedelta(days=365),
-        description="No attempt is made this long after the delivery was due; unset: no limit.",
+        description="No retry is planned for so long after the delivery was due; unset: no limit. "
+        "What a pause kept waiting still goes out: expires_at ends that.",
         json_schema_extra={"example": '"1d"'},
     )
     retry_after_cap: Duration = Field(

@@ -48,6 +48,7 @@ as $$
   union all
   select a.finished_at, 2 * a.attempt_number::bigint + 1, 'decided',
     case
+      when a.next_attempt_at <= a.finished_at then 'due again at once'
       when a.next_attempt_at is not null
         then format('due again in %s', chimeway.span(a.next_attempt_at - a.finished_at))
       when a.outcome = 'succeeded' then 'succeeded'
@@ -56,6 +57,9 @@ as $$
     end,
     case
       when a.outcome = 'succeeded' then 'the provider accepted it'
+      when a.next_attempt_at <= a.finished_at and a.outcome = 'lost' then format(
+        'failure %s of at most %s; a first loss says nothing of the delivery', a.failures,
+        a.max_attempts)
       when a.next_attempt_at is not null then format(
         'failure %s of at most %s; %s%s', a.failures, a.max_attempts,
         chimeway.describe_backoff(a.policy, a.failures::integer),

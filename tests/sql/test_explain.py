@@ -157,6 +157,17 @@ async def test_decision_stays_the_same_when_the_delivery_is_replayed(
     assert decided == [(what, why), refused, refused]
 
 
+async def test_first_loss_is_due_again_at_once_and_says_why(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await move_clock(connection, timedelta(hours=1))
+    await connection.execute("select chimeway.rescue(10)")
+
+    assert await decision(connection, delivery.delivery_id) == (
+        "due again at once",
+        "failure 1 of at most 5; a first loss says nothing of the delivery",
+    )
+
+
 async def test_exhaustion_is_told_though_more_attempts_are_allowed_now(
     connection: Connection,
 ) -> None:

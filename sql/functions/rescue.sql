@@ -26,7 +26,8 @@ begin
     -- A lease further away than any lease can be comes from a clock that was set back.
     where (k.expires_at <= v_now or k.expires_at > v_now + interval '2 hours')
       -- After a start of the server its daemons are heard again first, and may know the outcomes.
-      and pg_postmaster_start_time() not between v_now - interval '5 seconds' and v_now
+      and not (k.claimed_at < pg_postmaster_start_time()
+        and pg_postmaster_start_time() between v_now - interval '5 seconds' and v_now)
     order by k.id
     limit p_limit
     for update skip locked

@@ -90,7 +90,14 @@ class SchemaMismatch(ChimewaydError):
     def __init__(self, found: str, needed: str, remedy: str = "run `chimewayd migrate`") -> None:
         self.found = found
         self.needed = needed
-        super().__init__(f"database schema is {found}, this version needs {needed}: {remedy}")
+        match found, needed:
+            case ("no chimeway schema", _):
+                problem = "there is no chimeway schema in this database"
+            case (_, "functions"):
+                problem = "the functions in the database are those of another release"
+            case _:
+                problem = f"database schema is {found}, this version needs {needed}"
+        super().__init__(f"{problem}: {remedy}")
 
 
 class MigrationDrift(ChimewaydError):

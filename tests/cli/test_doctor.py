@@ -90,7 +90,7 @@ DAMAGES: dict[str, tuple[str, str, str, str]] = {
     ),
     "schema of another release": (
         "update chimeway.schema_migrations set checksum = 'other' where name = 'functions'",
-        *("schema", "needs functions", "chimewayd migrate"),
+        *("schema", "functions in the database are those of another", "chimewayd migrate"),
     ),
     "applied migration edited": (
         "update chimeway.schema_migrations set checksum = 'x' where name = '0001_initial'",

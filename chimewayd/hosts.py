@@ -6,8 +6,8 @@
                                                       ▲ so is who waits in line when it turns slow
 
 A host that is slow must not fill the channel: what cannot begin soon goes back to the queue, due
-about when it is its turn by the pace that the host keeps. So each of them comes back a few times
-at most, however many there are.
+about when it is its turn by the pace that the host keeps. Those whose turn is further off than
+the longest wait are spread over all of it, so that the host always finds somebody in line.
 
 Plain functions that decide; times are seconds on the monotonic clock.
 """
@@ -125,7 +125,13 @@ class Hosts:
 
     def _send_away(self, host: Host, delivery: Delivery, now: float) -> Unsent:
         pace = host.seconds_a_call(now) / self.limit
-        host.turn_at = max(host.turn_at, now + len(host.line) * pace) + pace
+        soonest = now + len(host.line) * pace
+        host.turn_at = max(host.turn_at, soonest) + pace
+        if RETURN_EARLY * (host.turn_at - now) > LONGEST_DEFERRAL_SECONDS:
+            # There are more than it can have in that time. These come back all along it, beside
+            # the ones before them: together at its end, the host would have nothing to do between
+            # one crowd and the next.
+            host.turn_at = soonest + pace
         seconds = min(RETURN_EARLY * (host.turn_at - now), LONGEST_DEFERRAL_SECONDS)
         return Unsent(
             delivery,

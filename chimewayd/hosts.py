@@ -59,7 +59,8 @@ class Host:
     taken: int = 0
     """Calls under way, and deliveries that may begin."""
     line: deque[Delivery] = field(default_factory=deque)
-    started: dict[UUID, float] = field(default_factory=dict)
+    started: dict[tuple[UUID, int], float] = field(default_factory=dict)
+    """By delivery and claim: one whose lease was lost may be called again meanwhile."""
     call_seconds: float = 0.0
     """How long its calls take, lately."""
     turn_at: float = 0.0
@@ -142,14 +143,14 @@ class Hosts:
     def start(self, delivery: Delivery, now: float) -> None:
         """A call begins."""
         if host := self._hosts.get(host_of(delivery.recipient)):
-            host.started[delivery.delivery_id] = now
+            host.started[delivery.delivery_id, delivery.claim_id] = now
 
     def finish(self, delivery: Delivery, now: float) -> Delivery | None:
         """A call is over, or was not made; return who may begin in its place."""
         host = self._hosts.get(host_of(delivery.recipient))
         if host is None:
             return None
-        started = host.started.pop(delivery.delivery_id, None)
+        started = host.started.pop((delivery.delivery_id, delivery.claim_id), None)
         if started is None:
             # It began before there was a limit.
             return None

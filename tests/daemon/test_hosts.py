@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from engine import Connection, check_invariants
-from gated import Gate
+from gated import Gate, gated
 from running import WEBHOOK, eventually, running
 
 from chimewayd.testing.receiver import Receiver
@@ -104,6 +104,28 @@ async def test_two_daemons_share_the_calls_of_a_host_and_one_that_leaves_hands_o
 
     assert gate.most["all"] == 6
     await check_invariants(connection)
+
+
+async def test_lease_that_is_lost_during_a_call_costs_no_call_of_its_host(
+    dsn: str, connection: Connection, gate: Gate
+) -> None:
+    channels = {"hooks": CHANNEL | {"host_concurrency": 2}}
+    async with running(dsn, channels, poll_interval="200ms") as daemon:
+        await connection.execute(INSERT_MANY, gate.url, 1)
+        await gate.until_under_way(1)
+
+        async def rescued() -> int:
+            # As a clock that is set ahead does; again, as a heartbeat may come between.
+            await connection.execute("update chimeway.claims set expires_at = chimeway.clock()")
+            return len(daemon.of("leases_rescued"))
+
+        await eventually(rescued, 1)
+        await gate.until_under_way(2)
+        gate.open()
+        await eventually(lambda: succeeded(connection, gate.url), 1)
+        async with gated() as later:
+            await connection.execute(INSERT_MANY, later.url, 2)
+            await later.until_under_way(2)
 
 
 @pytest.mark.long

@@ -91,3 +91,21 @@ def test_limit_of_hosts_that_comes_later_counts_only_calls_that_begin_under_it()
         slots.finish(delivery)
 
     assert list(iter(slots.next, None)) == after[:1]
+
+
+def test_delivery_that_is_called_again_during_its_first_call_gives_back_both_calls() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 2})
+    (first,) = deliveries(1, recipient="https://slow.example/", claim_id=1)
+    again = first._replace(claim_id=2, attempt_number=2)  # its lease was lost and rescued
+    for one in (first, again):
+        slots.take([one])
+        slots.queue([one])
+        assert slots.next() is one
+
+    for one in (first, again):
+        slots.finish(one)
+    others = deliveries(2, recipient="https://slow.example/")
+    slots.take(others)
+    slots.queue(others)
+
+    assert [slots.next(), slots.next()] == others

@@ -145,7 +145,7 @@ class Hosts:
         if host := self._hosts.get(host_of(delivery.recipient)):
             host.started[delivery.delivery_id, delivery.claim_id] = now
 
-    def finish(self, delivery: Delivery, now: float) -> Delivery | None:
+    def finish(self, delivery: Delivery, now: float, *, was_made: bool = True) -> Delivery | None:
         """A call is over, or was not made; return who may begin in its place."""
         host = self._hosts.get(host_of(delivery.recipient))
         if host is None:
@@ -154,7 +154,8 @@ class Hosts:
         if started is None:
             # It began before there was a limit.
             return None
-        host.note(now - started, now)
+        if was_made:
+            host.note(now - started, now)
         return self.leave(delivery)
 
     def leave(self, delivery: Delivery) -> Delivery | None:

@@ -197,7 +197,7 @@ async def _work(calls: Calls) -> None:
         seconds = channel.timeout_seconds + DEADLINE_GRACE_SECONDS if channel else 0.0
         # A reload may have taken the channel away.
         if not channel or not calls.leases.fits(delivery.claim_id, worker.started, seconds):
-            slots.finish(delivery)
+            slots.finish(delivery, was_called=False)
             calls.unsent.put(Unsent(delivery))
             continue
         worker.deadline = worker.started + seconds

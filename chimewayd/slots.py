@@ -214,10 +214,10 @@ class Slots:
             turns.rotate(-1)
         return None
 
-    def finish(self, delivery: Delivery) -> None:
-        """The call is over; its outcome is still in hand."""
+    def finish(self, delivery: Delivery, *, was_called: bool = True) -> None:
+        """The call is over, or was not made; the delivery is still in hand."""
         lane = self._lanes[delivery.channel]
-        if lane.hosts and (following := lane.hosts.finish(delivery, clock())):
+        if lane.hosts and (following := lane.hosts.finish(delivery, clock(), was_made=was_called)):
             lane.waiting.append(following)
             self.waiting += 1
             lane.open += 1

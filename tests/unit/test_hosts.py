@@ -102,6 +102,18 @@ def test_call_that_ends_lets_the_first_in_line_begin() -> None:
     assert hosts.admit(to(SLOW), 1) is True
 
 
+def test_call_that_was_not_made_says_nothing_of_the_pace() -> None:
+    hosts = Hosts(1)
+    (call,) = busy(hosts, 0)
+    hosts.finish(call, 10)
+    for _ in range(6):
+        (call,) = busy(hosts, 10)
+        hosts.finish(call, 10, was_made=False)
+    busy(hosts, 10)
+
+    assert waits(hosts, 2, 10) == [pytest.approx(16)]  # after the one under way and one in line
+
+
 def test_those_that_go_back_return_one_by_one_at_the_hosts_pace() -> None:
     hosts = Hosts(5)
     busy(hosts, 0)

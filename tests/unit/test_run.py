@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
-from deliveries import deliveries, delivery
+from deliveries import PLENTY, deliveries, delivery
 from loglines import lines, restored_logging, started
 from stage import Deed, Stubborn, hang, scripted, stage, succeed, until_only, wait_briefly
 
@@ -226,6 +226,19 @@ async def test_call_that_might_outlast_its_lease_is_not_begun() -> None:
     assert unsent == batch
     assert adapter.called == []
     assert running_calls == 0
+
+
+async def test_call_that_is_not_begun_says_nothing_of_the_pace_of_its_host() -> None:
+    async with stage(scripted(succeed), timeout_seconds=5, lease_seconds=4) as running:
+        slots = running.calls.slots
+        slots.configure(1, {"hooks": 1}, PLENTY, (), {"hooks": 1})
+        running.put(*deliveries(1))
+        (unsent,) = await running.unsent()
+        hosts = slots._lanes["hooks"].hosts
+
+    assert hosts is not None
+    host = hosts._hosts[unsent.recipient]
+    assert (host.taken, host.call_seconds) == (0, 0)
 
 
 async def test_delivery_whose_lease_was_lost_meanwhile_is_not_begun() -> None:

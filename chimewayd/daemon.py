@@ -145,6 +145,7 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
             desk = Desk(
                 *(sessions.records, me, *ends),
                 *(state.max_attempts, state.bell, state.breakers, counts, state.trace),
+                beside=sessions.records_beside,
             )
             beside = replace(desk, session=sessions.records_beside)
             pipeline.start_soon(record, desk, calls.reports)

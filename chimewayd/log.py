@@ -78,6 +78,7 @@ class Event(StrEnum):
     QUEUE_FIGURES_FAILED = "queue_figures_failed"
     RECORD_FAILED = "record_failed"
     RECORD_LOCKED = "record_locked"
+    RELEASE_LOCKED = "release_locked"
     SECRETS_EXPOSED = "secrets_exposed"
     STAGE_STALLED = "stage_stalled"
     SWEEP_FAILED = "sweep_failed"

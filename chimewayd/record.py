@@ -2,7 +2,7 @@
 
     reports ─▶ one batch ─▶ chimeway.record ─▶ one line a call ─▶ slots free again
     unsent  ─▶ one batch ─▶ chimeway.release_unsent ─────────────▶ slots free again
-    our own faults ─▶ the channel is paused, or its breaker opens ─▶ chimeway.release_unsent
+    our own faults ─▶ the channel is paused, or its breaker opens ─▶ unsent
 
     locked  ─▶ again and again, beside the others ─▶ the same
 
@@ -28,6 +28,7 @@ from chimewayd.leases import Leases
 from chimewayd.listen import Bell
 from chimewayd.log import Event, emit_many
 from chimewayd.models import (
+    Delivery,
     Misconfigured,
     Report,
     Succeeded,
@@ -71,9 +72,15 @@ class Desk:
     trace: Trace | None = None
     """Makes the spans of a batch, where somebody wants them."""
 
-    def free(self, reports: Sequence[Report]) -> None:
+    beside: Session | None = None
+    """What may wait for a lock is asked here, so that no record waits behind it; None: `session`"""
+
+    @property
+    def patient(self) -> Session:
+        return self.beside or self.session
+
+    def free(self, done: Sequence[Delivery]) -> None:
         """These are recorded, or given back."""
-        done = [report.delivery for report in reports]
         self.leases.leave(done)
         self.slots.free(done)
 
@@ -89,20 +96,20 @@ async def record_beside(desk: Desk, reports: Outbox[Report]) -> None:
 
 
 async def _record_all(desk: Desk, take: Callable[[], Awaitable[list[Report]]]) -> None:
-    locked = Outbox[Report]()
+    locked, faults = Outbox[Report](), Outbox[Report]()
     async with anyio.create_task_group() as stragglers:
         stragglers.start_soon(_record_locked, desk, locked)
+        stragglers.start_soon(_heed_faults, desk, faults)
         while batch := await take():
-            faults = [report for report in batch if isinstance(report.outcome, OUR_FAULTS)]
+            ours = [report for report in batch if isinstance(report.outcome, OUR_FAULTS)]
             calls = batch
-            if faults:
+            if ours:
+                faults.put_all(ours)
                 calls = [r for r in batch if not isinstance(r.outcome, OUR_FAULTS)]
             if calls:
                 locked.put_all(await _settle(desk, calls, partial(_record, desk)))
-            if faults:
-                await desk.outage.outlast(partial(_stop_channels, desk, faults))
-                desk.free(faults)
         locked.close()
+        faults.close()
 
 
 async def _record_locked(desk: Desk, locked: Outbox[Report]) -> None:
@@ -113,6 +120,16 @@ async def _record_locked(desk: Desk, locked: Outbox[Report]) -> None:
         )
         while batch := await _settle(desk, batch, partial(_record_unlocked, desk)):  # noqa: ASYNC110 - only the database knows
             await anyio.sleep(LOCKED_RETRY_SECONDS)
+
+
+async def _heed_faults(desk: Desk, faults: Outbox[Report]) -> None:
+    """Stop channels and give their deliveries back, beside the records: either may be locked."""
+    unsent = Outbox[Unsent]()
+    async with anyio.create_task_group() as stragglers:
+        stragglers.start_soon(release, desk, unsent)
+        while batch := await faults.take(BATCH_LIMIT):
+            unsent.put_all(await desk.outage.outlast(partial(_stop_channels, desk, batch)))
+        unsent.close()
 
 
 async def _settle(
@@ -138,7 +155,7 @@ async def _settle(
     if any(verdict.next_attempt_at for verdict in verdicts):
         # Whoever sleeps until the next due time must hear of a nearer one.
         desk.bell.ring()
-    desk.free(settled)
+    desk.free([report.delivery for report in settled])
     for channel, reason in desk.breakers.judge(settled, anyio.current_time()).items():
         await desk.outage.outlast(
             partial(desk.breakers.open, desk.session, desk.me, channel, reason, [])
@@ -159,30 +176,54 @@ def _sorted_out(
 
 async def release(desk: Desk, unsent: Outbox[Unsent]) -> None:
     """Give back what was not sent, until `unsent` closes."""
-    while batch := await unsent.take(BATCH_LIMIT):
-        if failpoints.armed:
-            await failpoints.reach(failpoints.Point.BEFORE_RELEASE)
-        for reason in {unsent.reason for unsent in batch}:
-            alike = [unsent for unsent in batch if unsent.reason == reason]
-            await desk.outage.outlast(partial(_release, desk, alike, reason))
-        if failpoints.armed:
-            await failpoints.reach(failpoints.Point.AFTER_RELEASE)
-        deliveries = [unsent.delivery for unsent in batch]
-        desk.leases.leave(deliveries)
-        desk.slots.free(deliveries)
-        deferred = [unsent.delivery.channel for unsent in batch if unsent.wait is not None]
-        desk.counts.deferred.update(deferred)
-        if deferred:
-            # Whoever sleeps until the next due time must hear of a nearer one.
-            desk.bell.ring()
+    async with anyio.create_task_group() as stragglers:
+        while batch := await unsent.take(BATCH_LIMIT):
+            if locked := await _give_back(desk, batch):
+                stragglers.start_soon(_give_back_apart, desk, locked)
 
 
-async def _release(desk: Desk, unsent: Sequence[Unsent], reason: str) -> None:
+async def _give_back_apart(desk: Desk, batch: list[Unsent]) -> None:
+    """Give these back one by one; those that somebody holds locked as soon as they let go."""
+    deliveries = [str(unsent.delivery.delivery_id) for unsent in batch[:SHOWN]]
+    log.warning(Event.RELEASE_LOCKED, deliveries=deliveries)
+    while batch:
+        batch = [locked for unsent in batch for locked in await _give_back(desk, [unsent])]
+        if batch:
+            await anyio.sleep(LOCKED_RETRY_SECONDS)
+
+
+async def _give_back(desk: Desk, batch: Sequence[Unsent]) -> list[Unsent]:
+    """Give these back and free them; return those among which somebody holds some locked."""
+    if failpoints.armed:
+        await failpoints.reach(failpoints.Point.BEFORE_RELEASE)
+    done: list[Unsent] = []
+    locked: list[Unsent] = []
+    for reason in {unsent.reason for unsent in batch}:
+        alike = [unsent for unsent in batch if unsent.reason == reason]
+        is_done = await desk.outage.outlast(partial(_release, desk, alike, reason))
+        (done if is_done else locked).extend(alike)
+    if failpoints.armed:
+        await failpoints.reach(failpoints.Point.AFTER_RELEASE)
+    desk.free([unsent.delivery for unsent in done])
+    deferred = [unsent.delivery.channel for unsent in done if unsent.wait is not None]
+    desk.counts.deferred.update(deferred)
+    if deferred:
+        # Whoever sleeps until the next due time must hear of a nearer one.
+        desk.bell.ring()
+    return locked
+
+
+async def _release(desk: Desk, unsent: Sequence[Unsent], reason: str) -> bool:
+    """Return whether they are given back: none of them is, if somebody holds one locked."""
     deliveries, waits = [u.delivery for u in unsent], [u.wait for u in unsent]
-    await db.release_unsent(desk.session, desk.me, deliveries, reason, waits)
+    try:
+        await db.release_unsent(desk.patient, desk.me, deliveries, reason, waits)
+    except Locked:
+        return False
     is_deferral = any(wait is not None for wait in waits)
     event = Event.DELIVERY_DEFERRED if is_deferral else Event.DELIVERY_RELEASED
     log.info(event, deliveries=len(deliveries), reason=reason)
+    return True
 
 
 async def _record(desk: Desk, reports: Sequence[Report]) -> list[Verdict | None]:
@@ -201,8 +242,9 @@ async def _record_unlocked(desk: Desk, reports: Sequence[Report]) -> list[Verdic
     return await db.record(desk.session, desk.me, reports, now, passes_over_locked=True)
 
 
-async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> None:
-    """Stop the channels loudly and give the deliveries back: our own fault is no attempt."""
+async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> list[Unsent]:
+    """Stop the channels loudly; return the deliveries: our own fault is no attempt."""
+    unsent: list[Unsent] = []
     for channel in {report.delivery.channel for report in faults}:
         ours = [report for report in faults if report.delivery.channel == channel]
         for_people = [r for r in ours if isinstance(r.outcome, Misconfigured)]
@@ -210,15 +252,16 @@ async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> None:
         detail = clean(str((for_people or ours)[0].outcome.detail or ""))
         if for_people:
             reason = detail or "the channel is misconfigured"
-            await db.pause_channel(desk.session, channel, reason, f"daemon {desk.me.name}")
+            await db.pause_channel(desk.patient, channel, reason, f"daemon {desk.me.name}")
             log.error(Event.CHANNEL_PAUSED, channel=channel, reason=reason)
             told = "the channel was paused: our own fault"
         else:
             reason = detail or "the provider is unavailable"
             claims = [report.delivery.claim_id for report in ours]
-            await desk.breakers.open(desk.session, desk.me, channel, reason, claims)
+            await desk.breakers.open(desk.patient, desk.me, channel, reason, claims)
             told = f"the provider is unavailable: {reason}"
-        await db.release_unsent(desk.session, desk.me, [r.delivery for r in ours], told)
+        unsent += [Unsent(report.delivery, told) for report in ours]
+    return unsent
 
 
 def _bare(report: Report) -> Report:

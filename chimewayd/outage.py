@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.log import Event
 
 T = TypeVar("T")
@@ -24,6 +24,12 @@ class Outage:
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self._behind_locks: set[Callable[[], Awaitable[object]]] = set()
+
+    @property
+    def is_behind_lock(self) -> bool:
+        """Whether a question waits for somebody's lock: it gets on when they do."""
+        return bool(self._behind_locks)
 
     def begin(self, error: DatabaseUnavailable) -> None:
         if self.since is None:
@@ -41,10 +47,20 @@ class Outage:
 
     async def outlast(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer. Only for questions that may be asked twice."""
+        try:
+            return await self._ask_on(ask)
+        finally:
+            self._behind_locks.discard(ask)
+
+    async def _ask_on(self, ask: Callable[[], Awaitable[T]]) -> T:
         wait = FIRST_WAIT_SECONDS
         while True:
             try:
                 answer = await ask()
+            except Locked:
+                # That is an answer, too: nobody need look for a database that is lost.
+                self._behind_locks.add(ask)
+                self.end()
             except DatabaseUnavailable as error:
                 self.begin(error)
             else:

@@ -2,7 +2,8 @@
 
 A stage has something to do, or it has not. Where it had something to do at two looks and nothing
 of it moved in between, it stands still; where that lasts, only a new process helps. A database
-that is away is no stand-still: a new process would not find it either.
+that is away, or a lock that somebody holds there, is no stand-still: a new process would meet the
+same.
 """
 
 from collections.abc import Hashable, Mapping
@@ -53,7 +54,7 @@ def to_do(
     marks: dict[str, Hashable] = {
         f"run of {channel}": delivery_id for channel, delivery_id in slots.startable().items()
     }
-    if outage.since is None:
+    if outage.since is None and not outage.is_behind_lock:
         if slots.has_room:
             marks["claim"] = readiness.looks
         marks |= {stage: box.taken for stage, box in outboxes.items() if not box.is_idle}

@@ -10,7 +10,7 @@ import pytest
 from loglines import lines, restored_logging, started
 
 from chimewayd import outage as outage_module
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.outage import Outage
 
 pytestmark = pytest.mark.anyio
@@ -31,14 +31,17 @@ def log_lines() -> Iterator[io.BytesIO]:
 class Database:
     """Does not answer the first questions."""
 
-    def __init__(self, refusals: int) -> None:
+    def __init__(
+        self, refusals: int, error: type[DatabaseUnavailable] = DatabaseUnavailable
+    ) -> None:
         self._refusals = refusals
+        self._error = error
         self.asked = 0
 
     async def ask(self) -> str:
         self.asked += 1
         if self.asked <= self._refusals:
-            raise DatabaseUnavailable(f"refused {self.asked}")
+            raise self._error(f"refused {self.asked}")
         return "answer"
 
 
@@ -77,6 +80,26 @@ async def test_nothing_is_said_without_an_outage(log_lines: io.BytesIO) -> None:
     await Outage().outlast(Database(refusals=0).ask)
 
     assert lines(log_lines) == []
+
+
+async def test_lock_of_somebody_else_is_waited_for_and_is_no_outage(log_lines: io.BytesIO) -> None:
+    database = Database(refusals=3, error=Locked)
+
+    with anyio.fail_after(5):
+        answer = await Outage().outlast(database.ask)
+
+    assert (answer, database.asked) == ("answer", 4)
+    assert lines(log_lines) == []
+
+
+async def test_lock_of_somebody_else_shows_that_the_database_is_back(log_lines: io.BytesIO) -> None:
+    outage = Outage()
+    outage.begin(DatabaseUnavailable("away"))
+
+    with anyio.fail_after(5):
+        await outage.outlast(Database(refusals=1, error=Locked).ask)
+
+    assert [line["event"] for line in lines(log_lines)] == ["database_lost", "database_restored"]
 
 
 async def test_other_errors_are_not_outlasted() -> None:

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from deliveries import PLENTY, delivery
 
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
 from chimewayd.progress import Watch, to_do
@@ -90,3 +90,21 @@ async def test_while_the_database_is_away_neither_claim_nor_record_stands_still(
     outbox.put("a report")
 
     assert marks(Slots(2, {"mail": 2}, PLENTY), outbox, outage) == set()
+
+
+async def test_while_somebody_holds_a_lock_neither_claim_nor_record_stands_still() -> None:
+    outage, has_let_go = Outage(), anyio.Event()
+    outbox = Outbox[object]()
+    outbox.put("a report")
+
+    async def ask() -> None:
+        if not has_let_go.is_set():
+            raise Locked("somebody holds it")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outage.outlast, ask)
+        await anyio.wait_all_tasks_blocked()
+        assert marks(Slots(2, {"mail": 2}, PLENTY), outbox, outage) == set()
+        has_let_go.set()
+
+    assert marks(Slots(2, {"mail": 2}, PLENTY), outbox, outage) == {"claim", "record"}

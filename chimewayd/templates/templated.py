@@ -40,7 +40,8 @@ def read(payload_json: str) -> Wanted | Permanent | None:
     try:
         payload = json.loads(payload_json)
     except (ValueError, RecursionError):
-        return None
+        # Never sent as it is: it may name a template, and then its data are for no recipient.
+        return Permanent(detail="payload: a number is too long, or it is nested too deep")
     if not isinstance(payload, dict) or "template" not in payload:
         return None
     template, data = payload.pop("template"), payload.pop("data", {})

@@ -19,8 +19,6 @@ from chimewayd.templates.templated import Wanted, check_folder, join, read
         '{"deeper": {"template": "x"}}',
         '["template"]',
         '"template"',
-        '{"template": ',
-        '{"template": ' + "[" * 100_000,
     ],
 )
 def test_payload_that_names_no_template_is_left_to_the_adapter(payload: str) -> None:
@@ -43,6 +41,23 @@ def test_named_template_is_read_with_its_data_and_the_fields_beside_it() -> None
 )
 def test_payload_that_names_it_wrongly_is_refused(payload: str, said: str) -> None:
     assert read(payload) == Permanent(detail=said)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"template": ',
+        '{"template": ' + "[" * 100_000,
+        '{"data": {"n": ' + "[" * 3000 + "]" * 3000 + '}, "template": "x"}',
+        '{"data": {"n": 1' + "0" * 5000 + '}, "template": "x"}',
+    ],
+    ids=["cut", "cut and deep", "deep", "number"],
+)
+def test_payload_that_cannot_be_read_is_never_sent_as_it_is(payload: str) -> None:
+    refused = read(payload)
+
+    assert isinstance(refused, Permanent)
+    assert "too long, or it is nested too deep" in (refused.detail or "")
 
 
 def test_adapter_is_given_what_was_rendered_and_the_fields_beside_it() -> None:

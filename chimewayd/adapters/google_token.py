@@ -124,6 +124,9 @@ class TokenStore:
         token = self._token if self._token and self._token.ends_at > now else None
         if token and (now < self._renew_at or self._lock.locked()):
             return token
+        if token is None:
+            # One that has ended is of no use, whatever comes of the call.
+            self._token = None
         calls, ends_at = self._calls, now + within.total_seconds()
         with anyio.move_on_after(within.total_seconds()):
             async with self._lock:

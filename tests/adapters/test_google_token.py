@@ -54,6 +54,21 @@ async def test_token_that_has_ended_is_replaced(
 
 
 @pytest.mark.parametrize("answer", [Answer(status=503), HANG], ids=["refused", "hanging"])
+async def test_token_that_has_ended_is_not_used_when_no_other_is_to_be_had(
+    tokens: TokenEndpoint, hooks: Receiver, push: Delivery, answer: Answer
+) -> None:
+    tokens.lasts_seconds = 0.001
+
+    async with fcm(tokens, hooks, SHORT) as adapter:
+        await adapter.deliver(push)
+        tokens.default = answer
+        outcome = await adapter.deliver(push)
+
+    assert isinstance(outcome, Unavailable)
+    assert len(hooks.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(status=503), HANG], ids=["refused", "hanging"])
 async def test_token_that_cannot_be_renewed_early_is_used_to_its_end(
     tokens: TokenEndpoint, hooks: Receiver, push: Delivery, answer: Answer
 ) -> None:

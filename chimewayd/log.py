@@ -20,7 +20,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from chimewayd import log_context
+from chimewayd import log_context, log_output
 from chimewayd.log_repeats import Repeats
 from chimewayd.log_text import escaped, is_journal, printable
 from chimewayd.redaction import is_secret_name, may_hold_secret, plain, redact_fields
@@ -66,6 +66,7 @@ class Event(StrEnum):
     LEASES_RESCUED = "leases_rescued"
     LIBRARY_LOG = "library_log"
     LINES_HELD_BACK = "lines_held_back"
+    LINES_LOST = "lines_lost"
     LISTENER_CONNECTED = "listener_connected"
     LISTENER_DEAF = "listener_deaf"
     LISTENER_LOST = "listener_lost"
@@ -85,7 +86,9 @@ class Event(StrEnum):
     TEST_MODE = "test_mode"
 
 
-_NEVER_HELD_BACK: Final = {Event.ATTEMPT_RECORDED, Event.OUTCOME_STALE, Event.LINES_HELD_BACK}
+_NEVER_HELD_BACK: Final = {
+    *(Event.ATTEMPT_RECORDED, Event.OUTCOME_STALE, Event.LINES_HELD_BACK, Event.LINES_LOST)
+}
 
 
 def setup(
@@ -115,7 +118,7 @@ def setup(
             lines,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(stream),
+        logger_factory=log_output.to(stream),
         cache_logger_on_first_use=False,  # a second set-up reaches every module
     )
     _join_libraries()
@@ -132,12 +135,14 @@ def lines_held_back() -> int:
     return _repeats().total
 
 
-def say_held_back() -> None:
-    """Say what was held back and not said since."""
+def say_left_out() -> None:
+    """Say what was held back, or could not be written, and was not said since."""
+    logger = structlog.get_logger()
     for kind in _repeats().take_unsaid():
-        structlog.get_logger().warning(
-            Event.LINES_HELD_BACK, of=kind.event, about=kind.about, count=kind.count
-        )
+        logger.warning(Event.LINES_HELD_BACK, of=kind.event, about=kind.about, count=kind.count)
+    if (output := log_output.current()) and (count := output.unsaid):
+        logger.warning(Event.LINES_LOST, count=count)
+        output.said(count)
 
 
 def emit_many(level: str, event: Event, batch: Sequence[Mapping[str, object]]) -> None:

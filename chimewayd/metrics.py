@@ -11,6 +11,7 @@ from chimewayd import __version__, migrate
 from chimewayd.counts import ENDINGS, OUTCOMES, attempts
 from chimewayd.health import unready
 from chimewayd.log import lines_held_back
+from chimewayd.log_output import lines_lost
 from chimewayd.metric import (
     Gauge,
     Metric,
@@ -257,6 +258,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "Warnings and errors that were counted and not said, because they repeat.",
         single(lambda _: lines_held_back()),
+    ),
+    Total(
+        "chimewayd_log_lines_lost_total",
+        (),
+        "Lines of the log that could not be written: its reader is gone, or its disk is full.",
+        single(lambda _: lines_lost()),
     ),
     Gauge(
         "chimewayd_schema_version",

@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from chimewayd.figures import Figures
-from chimewayd.log import Event, say_held_back
+from chimewayd.log import Event, say_left_out
 from chimewayd.progress import Watch, limit_seconds, to_do
 from chimewayd.state import State
 from chimewayd.systemd import PINGS_PER_WATCHDOG, STATUS_SECONDS
@@ -31,7 +31,7 @@ async def tell(state: State, watchdog_seconds: float | None) -> None:
     watch = Watch(limit_seconds(state.settings.poll_interval))
     said_at, done, told = anyio.current_time(), 0, ""
     while True:
-        say_held_back()
+        say_left_out()
         now = anyio.current_time()
         _look(state, watch, now)
         if not state.standing:

@@ -10,7 +10,8 @@ from pydantic import Field
 from chimewayd.adapters.base import AdapterSettings, HoldsNothing
 from chimewayd.adapters.evidence import clean
 from chimewayd.log import Event
-from chimewayd.models import Delivery, Outcome, Permanent, Succeeded
+from chimewayd.log_output import lines_lost
+from chimewayd.models import Delivery, Outcome, Permanent, Succeeded, Unavailable
 
 MOST_KEYS = 50
 _KEY_LIMIT_BYTES = 100
@@ -43,6 +44,7 @@ class LogAdapter(HoldsNothing):
         if not isinstance(payload, dict):
             return Permanent(detail="payload must be a JSON object")
         keys = [clean(key, limit_bytes=_KEY_LIMIT_BYTES) or "" for key in payload]
+        lost_before = lines_lost()
         _logger.info(
             Event.DELIVERY_LOGGED,
             channel=delivery.channel,
@@ -51,4 +53,6 @@ class LogAdapter(HoldsNothing):
             payload_keys=keys[:MOST_KEYS],
             **({"payload": payload} if self._shows_payload else {}),
         )
+        if lines_lost() > lost_before:
+            return Unavailable(detail="the log cannot be written")
         return Succeeded()

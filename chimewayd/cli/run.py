@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -193,8 +194,9 @@ async def _serve(
     abandoned = await daemon.serve(settings, reread, notifier, watchdog_seconds)
     if abandoned:
         # A task that cannot be cancelled would keep the event loop, and us, from ending.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # nobody reads it any more
+                stream.flush()
         os._exit(1)
 
 

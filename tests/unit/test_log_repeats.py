@@ -55,11 +55,11 @@ def test_what_was_held_back_is_said_where_none_follows(clock: Clock) -> None:
     out = started()
 
     warn(BURST + 3, channel="hooks")
-    log.say_held_back()
+    log.say_left_out()
     early = lines(out)
     clock.now += PERIOD_SECONDS
-    log.say_held_back()
-    log.say_held_back()
+    log.say_left_out()
+    log.say_left_out()
 
     assert len(early) == BURST
     [last] = lines(out)[BURST:]
@@ -100,7 +100,7 @@ def test_second_set_up_goes_on_counting(clock: Clock) -> None:
     started(out=out)
     warn(1)
     clock.now += PERIOD_SECONDS
-    log.say_held_back()
+    log.say_left_out()
 
     assert lines(out)[-1]["count"] == 2
 

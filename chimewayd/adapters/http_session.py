@@ -29,8 +29,14 @@ from chimewayd.adapters.http_settings import HttpSettings
 # Below the five seconds after which the most impatient servers drop an idle connection: whoever
 # closes first decides whether a request meets a dying connection and ends as uncertain.
 KEEP_ALIVE_SECONDS = 4.0
-LOOK_UPS = 8
-"""Look-ups of one channel at one time: each holds a thread until the name server answers."""
+LOOK_UPS = 64
+"""Look-ups of one channel at one time, of a name each.
+
+A look-up holds its thread until the system gives up, 10 to 30 seconds by glibc's defaults, also if
+the call that wanted it has ended long before. So this many names must be silent within that time
+to keep the others of the channel waiting. A thread that waits costs tens of KiB; the number has a
+bound because service managers bound them too: 512 in our unit, for all channels and processes.
+"""
 
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 AddressInfo: TypeAlias = tuple[

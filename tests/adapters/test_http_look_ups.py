@@ -17,7 +17,9 @@ pytestmark = pytest.mark.anyio
 
 LONG = timedelta(seconds=20)
 SHORT = timedelta(milliseconds=300)
-MANY = 60
+SEVERAL = 40
+"""Names of one channel whose servers are silent at one time."""
+MANY = 100
 """More than the threads that all channels together would share."""
 
 
@@ -64,6 +66,27 @@ async def test_look_ups_that_hang_do_not_keep_another_channel_waiting(
 
     assert isinstance(outcome, Succeeded)
     assert outcomes == []
+
+
+async def test_several_look_ups_that_hang_do_not_keep_other_hosts_of_the_channel_waiting(
+    delivery: Delivery,
+    names: SilentNames,  # noqa: ARG001 - takes the resolver's place
+) -> None:
+    channel = make("hooks", "webhook", HERE, LONG)
+
+    async def call(host: str) -> None:
+        await channel.deliver(delivery._replace(recipient=f"http://{host}/"))
+
+    async with receiver() as hooks, channel, anyio.create_task_group() as calls:
+        for nth in range(SEVERAL):
+            calls.start_soon(call, f"silent-{nth}.example")
+        await anyio.wait_all_tasks_blocked()
+        url = hooks.url.replace("127.0.0.1", "fast.example")
+        with anyio.fail_after(10):
+            outcome = await channel.deliver(delivery._replace(recipient=url))
+        calls.cancel_scope.cancel()
+
+    assert isinstance(outcome, Succeeded)
 
 
 async def test_look_up_that_hangs_is_a_timeout_with_nothing_sent(

@@ -1,7 +1,7 @@
 """Writes lines where the log goes. Whoever reads there may be gone: no delivery waits for that.
 
 line ──▶ stream ─┬─ written
-└─ OSError: a closed pipe, a full disk ──▶ counted, and left out
+                 └─ OSError: a closed pipe, a full disk ──▶ counted, and left out
 """
 
 from threading import Lock

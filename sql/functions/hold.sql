@@ -4,7 +4,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in settle: with the statistics of a small queue all of a large one would be walked.
 set enable_seqscan = off
+set enable_indexscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 #variable_conflict use_column

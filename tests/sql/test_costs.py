@@ -40,9 +40,9 @@ async def fill(connection: Connection, rows: int) -> None:
     )
 
 
-async def bloat(connection: Connection) -> None:
-    """Leave as many dead rows at the head of the queue as will wait behind them."""
-    await fill(connection, FILLED)
+async def bloat(connection: Connection, rows: int) -> None:
+    """Leave so many dead rows at the head of the queue."""
+    await fill(connection, rows)
     await connection.execute("delete from chimeway.jobs")
     await connection.execute("delete from chimeway.deliveries where status = 'pending'")
 
@@ -58,18 +58,20 @@ async def send(connection: Connection, deliveries: Sequence[Delivery]) -> None:
 
 
 @pytest.mark.parametrize("queue", ["empty", "filled", "bloated"])
-@pytest.mark.parametrize("statistics", ["fresh", "of an empty table"])
+@pytest.mark.parametrize("statistics", ["of an emptied table", "of an empty table", "fresh"])
 @pytest.mark.parametrize("ending", ["succeeded", "temporary", "permanent"])
 async def test_no_step_of_a_delivery_scans_a_table(
     connection: Connection, queue: str, statistics: str, ending: str
 ) -> None:
     tables = "chimeway.deliveries, chimeway.jobs, chimeway.claims, chimeway.delivery_attempts"
+    if statistics == "of an emptied table":
+        await bloat(connection, BATCH)
     await connection.execute(f"analyze {tables}")
     # The session's plans are made here, while there is next to nothing.
     await send(connection, [await claim_one(connection)])
     await operate(connection, "cancel", await insert(connection), "not wanted", "ops")
     if queue == "bloated":
-        await bloat(connection)
+        await bloat(connection, FILLED)  # as many as will wait behind them
     await fill(connection, BATCH if queue == "empty" else FILLED)
     if statistics == "fresh":
         await connection.execute(f"analyze {tables}")

@@ -23,6 +23,7 @@ from chimewayd.errors import DeliveryNotFound
 pytestmark = pytest.mark.anyio
 
 NOBODY = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+FORCE = True
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +145,7 @@ async def test_decision_stays_the_same_when_the_delivery_is_replayed(
         await operate(connection, "cancel", delivery_id, "changed my mind", "ada")
 
     for _ in range(2):
-        await operate(connection, "replay", delivery_id, "ada", *[True])
+        await operate(connection, "replay", delivery_id, "ada", FORCE)
         (again,) = await claim(connection)
         await record(connection, again, "permanent")
 

@@ -39,6 +39,7 @@ $$;
 
 comment on function chimeway.expire(timestamptz, integer) is
   'Ends deliveries that still wait after their expires_at, if that is p_since or later, p_limit at '
-  'most: pending, failed -> cancelled / expired, without a call. Locks jobs, then deliveries, one at a time.';
+  'most: pending, failed -> cancelled / expired, without a call. Locks jobs (skipping '
+  'locked ones), then deliveries, one at a time.';
 
 revoke all on function chimeway.expire(timestamptz, integer) from public;

@@ -75,6 +75,7 @@ $$;
 comment on function chimeway.rescue(integer) is
   'Ends claims whose lease ran out, p_limit at most: each delivery still dispatched under one gets '
   'an attempt with outcome lost, and is retried, held (cancelled / outcome_unknown) or exhausted by '
-  'its channel''s policy. Locks claims (skipping locked ones), then deliveries.';
+  'its channel''s policy. What somebody holds locked, or cannot be ended, waits for the next call. '
+  'Rings. Locks claims, then deliveries, skipping locked ones.';
 
 revoke all on function chimeway.rescue(integer) from public;

@@ -43,6 +43,22 @@ select pg_catalog.format('%s %I.%I',
   where p.pronamespace = pg_catalog.to_regnamespace('chimeway')
 """
 
+OWNER = """
+select n.nspowner::pg_catalog.regrole::text as name, exists (
+    -- What `alter schema … owner` asks for.
+    select from pg_catalog.pg_roles as r
+    where r.rolname = 'chimeway_owner' and r.oid <> n.nspowner
+      and pg_catalog.pg_has_role(r.oid, role.needed)
+      and pg_catalog.pg_has_role(n.nspowner, role.needed)
+      and pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')
+  ) as is_ours_to_give
+  from pg_catalog.pg_namespace as n
+  cross join (values (case
+    when pg_catalog.current_setting('server_version_num')::integer >= 160000 then 'set'
+    else 'member' end)) as role (needed)
+  where n.nspname = 'chimeway'
+"""
+
 PREPARE = f"""
 do $$
 declare
@@ -79,14 +95,15 @@ begin
     end;
   end if;
   if v_is_there and pg_catalog.pg_has_role(current_user, 'chimeway_owner', v_right) then
-    if v_owner <> 'chimeway_owner' and pg_catalog.pg_has_role(current_user, v_owner, v_right) then
+    if (select o.is_ours_to_give from ({OWNER}) as o) then
       alter schema chimeway owner to chimeway_owner;
       for v_object in {OBJECTS} loop
         execute pg_catalog.format('alter %s owner to chimeway_owner', v_object);
       end loop;
     end if;
-    v_owner := 'chimeway_owner';
-  elsif v_owner is null or not pg_catalog.pg_has_role(current_user, v_owner, v_right) then
+    v_owner := coalesce((select o.name from ({OWNER}) as o), 'chimeway_owner');
+  end if;
+  if v_owner is null or not pg_catalog.pg_has_role(current_user, v_owner, v_right) then
     v_owner := current_user;
   end if;
   if pg_catalog.to_regnamespace('chimeway') is null then
@@ -180,16 +197,6 @@ begin
   end loop;
 end
 $$;
-"""
-
-OWNER = """
-select n.nspowner::pg_catalog.regrole::text,
-  pg_catalog.pg_has_role(n.nspowner, 'member') and exists (
-    select from pg_catalog.pg_roles as r
-    where r.rolname = 'chimeway_owner' and r.oid <> n.nspowner
-      and pg_catalog.pg_has_role(r.oid, 'member'))
-from pg_catalog.pg_namespace as n
-where n.nspname = 'chimeway'
 """
 
 MISSING_ROLES = """

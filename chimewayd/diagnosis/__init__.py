@@ -158,8 +158,9 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
     try:
         await migrate.check(connection)
     except asyncpg.InsufficientPrivilegeError:
-        facts = await db_facts.rights(connection, [])
-        return roles.rights(facts)
+        facts = await db_facts.rights(connection, DAEMON_FUNCTIONS)
+        found = roles.rights(facts)
+        return found if found.level is not Level.OK else roles.ledger(facts)
     except ChimewaydError as error:
         return fault(
             "schema", str(error), "run chimewayd migrate, with the release you mean to run"

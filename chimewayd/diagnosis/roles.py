@@ -33,6 +33,15 @@ def rights(facts: Rights) -> Finding:
     return fault("rights", f"role {facts.role} may not execute {some(facts.missing)}", remedy)
 
 
+def ledger(facts: Rights) -> Finding:
+    """Say that our role may do everything else, and not see which schema this is."""
+    return fault(
+        "rights",
+        f"role {facts.role} may not read chimeway.schema_migrations",
+        f"as the owner of the schema: grant {DAEMON_ROLE} to {facts.role}",
+    )
+
+
 def owner(name: str | None) -> Finding:
     """Judge as whom the functions run."""
     if name in {None, OWNER_ROLE}:

@@ -56,6 +56,26 @@ async def test_each_role_is_told_what_it_cannot_see_and_of_no_fault(
     assert ended.exit_code == 0
 
 
+async def test_producer_is_told_that_it_runs_no_daemon(dsn: str) -> None:
+    async with login(dsn, "chimeway_producer") as own:
+        ended = await doctor(own)
+
+    assert found(ended, "fault") == []
+    ((check, what, _),) = found(ended, "unknown")
+    assert (check, "runs no daemon: it is chimeway_producer" in what) == ("rights", True)
+
+
+async def test_role_that_may_do_all_but_read_the_ledger_is_told_so(
+    dsn: str, connection: engine.Connection
+) -> None:
+    async with login(dsn, "chimeway_daemon") as own:
+        await connection.execute("revoke select on chimeway.schema_migrations from chimeway_daemon")
+        ended = await doctor(own)
+
+    ((check, what, _),) = found(ended, "fault")
+    assert (check, "may not read chimeway.schema_migrations" in what) == ("rights", True)
+
+
 async def test_role_that_may_not_see_recipients_is_told_so(dsn: str) -> None:
     channels = '{"hooks": {"adapter": "webhook"}}'
     async with login(dsn, "chimeway_daemon") as own:

@@ -45,14 +45,17 @@ async def test_managed_postgres_grants_once_the_roles_are_there(cluster: str) ->
         third = await chimewayd("migrate", "--dsn", own)
         owner_then = await app.fetchval(OWNER)
         await administrator.execute(f"grant chimeway_owner to {name}")
+        await administrator.execute(f"revoke create on database postgres from {name}")
+        unable = await chimewayd("migrate", "--dsn", own)
+        await administrator.execute(f"grant create on database postgres to {name}")
         fourth = await chimewayd("migrate", "--dsn", own)
         fifth = await chimewayd("migrate", "--dsn", own)
 
         assert first.exit_code == second.exit_code == 0
         assert "these are missing: chimeway_owner, chimeway_daemon" in first.stderr
         assert second.stdout == "applied: rights\n"
-        assert third.stdout == "up to date\n"
-        for each in (second, third):
+        assert third.stdout == unable.stdout == "up to date\n"
+        for each in (second, third, unable):
             assert f"the schema belongs to {name}" in each.stderr
         assert owner_then == name
         assert (fourth.stdout, fourth.stderr) == ("applied: rights\n", "")

@@ -4,7 +4,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- As in settle: with the statistics of a small queue all of a large one would be walked.
+-- With the statistics of a small queue all of a large one would be walked: a bitmap scan, unlike an
+-- index scan, cannot be had without a key.
 set enable_seqscan = off
 set enable_indexscan = off
 set enable_hashjoin = off

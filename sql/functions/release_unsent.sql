@@ -10,7 +10,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- As in settle.
+-- As in take_job, and no plan of another moment.
 set enable_seqscan = off
 set jit = off
 set enable_indexscan = off

@@ -182,22 +182,15 @@ async def test_exhaustion_is_told_though_more_attempts_are_allowed_now(
     )
 
 
-async def test_request_during_the_call_is_told_after_a_replay(connection: Connection) -> None:
+@pytest.mark.parametrize("is_replayed", [False, True])
+async def test_decision_after_a_cancel_names_the_operator(
+    connection: Connection, *, is_replayed: bool
+) -> None:
     delivery = await claim_one(connection)
     await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ada")
     await record(connection, delivery, "temporary")
-    await operate(connection, "replay", delivery.delivery_id, "ada")
-
-    assert await decision(connection, delivery.delivery_id) == (
-        "cancelled: changed my mind",
-        "an operator asked for the end while the call was in flight",
-    )
-
-
-async def test_decision_after_a_cancel_names_the_operator(connection: Connection) -> None:
-    delivery = await claim_one(connection)
-    await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ada")
-    await record(connection, delivery, "temporary")
+    if is_replayed:
+        await operate(connection, "replay", delivery.delivery_id, "ada")
 
     assert await decision(connection, delivery.delivery_id) == (
         "cancelled: changed my mind",

@@ -8,15 +8,11 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chimewayd import config_layers as layers
@@ -31,7 +27,7 @@ from chimewayd.config_types import (
     Whole,
 )
 from chimewayd.durations import Duration, render
-from chimewayd.errors import ConfigError, ConfigErrors
+from chimewayd.errors import ConfigError, wrong
 
 LEASE_MARGIN = timedelta(seconds=5)
 """How much longer than a call its lease lasts, so that its outcome can still be recorded."""
@@ -133,6 +129,20 @@ class Settings(BaseSettings):
     channels: dict[ChannelName, ChannelConfig] = Field(
         default={}, description="The channels this daemon serves."
     )
+    _sources: Mapping[layers.Place, str] = PrivateAttr(default={})
+
+    def written_in(self, sources: Mapping[layers.Place, str]) -> Self:
+        """Remember the source of each place that was written anywhere, and return itself."""
+        self._sources = sources
+        return self
+
+    def source_of(self, place: layers.Place) -> str | None:
+        """Name the source that a setting was written in, or else the nearest table around it."""
+        return layers.source_of(place, self._sources)
+
+    def is_written(self, place: layers.Place) -> bool:
+        """Tell whether a source names exactly this setting: otherwise its default holds."""
+        return place in self._sources
 
     @classmethod
     def settings_customise_sources(
@@ -147,28 +157,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings, and the source of each place that was written anywhere."""
-
-    settings: Settings
-    sources: Mapping[layers.Place, str]
-
-
 def load(
     config_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Read, join and check the settings; see `read`."""
-    return read(config_file, environment, overrides).settings
-
-
-def read(
-    config_file: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
-    overrides: Mapping[str, object] | None = None,
-) -> Loaded:
     """Read, join and check the settings. An override that is None counts as not given.
 
     Raises:
@@ -183,20 +176,19 @@ def read(
     errors = [unknown_setting(Settings, (key,), sources) for key in switches]
     try:
         settings = Settings(**{key: values[key] for key in values if key not in switches})
+        settings.written_in(sources)
     except ValidationError as error:
         errors += explain(error, Settings, sources)
     else:
-        errors += calls_longer_than_lease(settings, sources)
-        errors += _open_to_all(settings, sources)
-        errors += _fallbacks_to_nowhere(settings, sources)
+        errors += calls_longer_than_lease(settings)
+        errors += _open_to_all(settings)
+        errors += _fallbacks_to_nowhere(settings)
         if not errors:
-            return Loaded(settings, sources)
-    raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
+            return settings
+    raise wrong(errors) from None
 
 
-def calls_longer_than_lease(
-    settings: Settings, sources: Mapping[layers.Place, str]
-) -> Iterator[ConfigError]:
+def calls_longer_than_lease(settings: Settings) -> Iterator[ConfigError]:
     """Find the channels whose calls the lease would not last for."""
     longest = settings.lease - LEASE_MARGIN
     for name, channel in settings.channels.items():
@@ -209,13 +201,11 @@ def calls_longer_than_lease(
             f"{render(channel.timeout)} and {render(LEASE_MARGIN)} for the record are longer "
             f"than the lease of {render(settings.lease)}",
             f'a lease of "{render(needed)}" or more, or a shorter timeout',
-            layers.source_of(place, sources),
+            settings.source_of(place),
         )
 
 
-def _fallbacks_to_nowhere(
-    settings: Settings, sources: Mapping[layers.Place, str]
-) -> Iterator[ConfigError]:
+def _fallbacks_to_nowhere(settings: Settings) -> Iterator[ConfigError]:
     """Find fallbacks on channels that are not served here, and those that lead back."""
     for name, channel in settings.channels.items():
         place = ("channels", name, "fallback")
@@ -230,15 +220,15 @@ def _fallbacks_to_nowhere(
                 continue
             problem = f"leads back to its own channel: {' -> '.join([*seen, name])}"
         others = ", ".join(sorted(settings.channels.keys() - {name})) or "no other channel"
-        yield ConfigError(setting_name(place), problem, others, layers.source_of(place, sources))
+        yield ConfigError(setting_name(place), problem, others, settings.source_of(place))
 
 
-def _open_to_all(settings: Settings, sources: Mapping[layers.Place, str]) -> Iterator[ConfigError]:
+def _open_to_all(settings: Settings) -> Iterator[ConfigError]:
     address = settings.http_listen
     if address is not None and address.is_public and settings.http_token is None:
         yield ConfigError(
             "http_listen",
             f"{address} can be reached from other machines, and no http_token is set",
             "an address of this machine alone, as in 127.0.0.1:9464; or set http_token",
-            layers.source_of(("http_listen",), sources),
+            settings.source_of(("http_listen",)),
         )

@@ -71,7 +71,8 @@ def from_environment(settings: type[BaseSettings], environment: Mapping[str, str
 def from_credentials(settings: type[BaseSettings], directory: Path) -> list[Layer]:
     """Read the files named like a setting (`dsn`, `channels__email__settings__password`).
 
-    Other files are left alone: a unit may keep its keys and certificates there too.
+    In small letters or in capitals, as in a variable. Other files are left alone: a unit may keep
+    its keys and certificates there too.
     """
     reader = EnvSettingsSource(settings)
     try:
@@ -80,7 +81,8 @@ def from_credentials(settings: type[BaseSettings], directory: Path) -> list[Laye
         raise ConfigError(
             "CREDENTIALS_DIRECTORY", f"cannot be read: {error.strerror}", source=str(directory)
         ) from error
-    paths = [path for path in paths if path.name.partition("__")[0] in settings.model_fields]
+    known = settings.model_fields
+    paths = [path for path in paths if path.name.partition("__")[0].lower() in known]
     return [
         Layer(str(path), _nest(reader, PREFIX + path.name, _credential(path), str(path)), path)
         for path in paths

@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from chimewayd import dsn
 from chimewayd.adapters.base import Adapter
-from chimewayd.config import Loaded
+from chimewayd.config import Settings
 from chimewayd.config_errors import setting_name
 from chimewayd.config_layers import Place
 from chimewayd.config_types import Rate
@@ -30,11 +30,11 @@ class Shown:
     source: str
 
 
-def shown(loaded: Loaded, adapters: Mapping[str, type[Adapter]]) -> list[Shown]:
+def shown(settings: Settings, adapters: Mapping[str, type[Adapter]]) -> list[Shown]:
     """List every setting, each channel with the settings of its adapter's class."""
     return [
-        _show(place, value, loaded.sources)
-        for place, value in _leaves((), loaded.settings, adapters)
+        _show(place, value, settings)
+        for place, value in _leaves((), settings, adapters)
         if value is not None
     ]
 
@@ -61,8 +61,8 @@ def _leaves(
         yield from _leaves(here, table, adapters)
 
 
-def _show(place: Place, value: object, sources: Mapping[Place, str]) -> Shown:
-    source = sources.get(place, DEFAULT)
+def _show(place: Place, value: object, settings: Settings) -> Shown:
+    source = (settings.is_written(place) and settings.source_of(place)) or DEFAULT
     name = setting_name(place).partition(" / ")[0]
     if isinstance(value, SecretStr) and name in {"dsn", "listen_dsn"}:
         return Shown(name, f"{HIDDEN} {dsn.describe(value.get_secret_value())}", source)

@@ -46,6 +46,11 @@ class ConfigError(ChimewaydError):
         may = f"; allowed: {allowed}" if allowed else ""
         super().__init__(f"{setting}{where}: {problem}{may}")
 
+    @property
+    def errors(self) -> tuple["ConfigError", ...]:
+        """Itself, as `ConfigErrors` has several."""
+        return (self,)
+
 
 class ConfigErrors(ChimewaydError):
     """Several settings are wrong: one line each, so that one start tells them all."""
@@ -55,6 +60,11 @@ class ConfigErrors(ChimewaydError):
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def wrong(errors: Sequence[ConfigError]) -> ConfigError | ConfigErrors:
+    """Join what is wrong with settings to what is raised: one error as it is, several as one."""
+    return errors[0] if len(errors) == 1 else ConfigErrors(errors)
 
 
 class DatabaseUnavailable(ChimewaydError):

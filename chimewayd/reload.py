@@ -20,12 +20,12 @@ from chimewayd import adapters, db
 from chimewayd import log as logging
 from chimewayd.config import Settings, calls_longer_than_lease
 from chimewayd.config_channel import ChannelConfig
-from chimewayd.errors import ChimewaydError, ConfigErrors
+from chimewayd.errors import ChimewaydError, wrong
 from chimewayd.log import Event
 from chimewayd.models import Delivery, Unsent
 from chimewayd.open_channels import OpenChannels
 from chimewayd.run import Calls, Channel, call_hands
-from chimewayd.startup import make_adapter
+from chimewayd.startup import make_adapters
 from chimewayd.state import State, breaker_policies, limits, max_attempts
 
 RELOADABLE = frozenset(
@@ -61,13 +61,15 @@ def plan(old: Settings, new: Settings) -> Change:
     """Decide what changes.
 
     Raises:
-        ConfigErrors: with a lease that holds until the restart, the new calls are too long.
+        ConfigError, ConfigErrors: with a lease that holds until the restart, new calls are too
+            long.
     """
     differ = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
     applied = [name for name in differ if name in RELOADABLE]
-    settings = old.model_copy(update={name: getattr(new, name) for name in applied})
-    if errors := list(calls_longer_than_lease(settings, {})):
-        raise ConfigErrors(errors)
+    needs_restart = [name for name in differ if name not in RELOADABLE]
+    settings = new.model_copy(update={name: getattr(old, name) for name in needs_restart})
+    if errors := list(calls_longer_than_lease(settings)):
+        raise wrong(errors)
     before, after = old.channels, settings.channels
     kept = [name for name in sorted(after) if name in before]
     return Change(
@@ -77,7 +79,7 @@ def plan(old: Settings, new: Settings) -> Change:
         changed=[name for name in kept if after[name] != before[name]],
         reopened=[name for name in kept if _is_reopened(before[name], after[name])],
         applied=[name for name in applied if name != "channels"],
-        needs_restart=[name for name in differ if name not in RELOADABLE],
+        needs_restart=needs_restart,
     )
 
 
@@ -119,13 +121,12 @@ async def apply(state: State, opened: OpenChannels, change: Change) -> None:
 
 
 async def _open(opened: OpenChannels, change: Change) -> dict[str, Channel]:
-    wanted = {name: change.settings.channels[name] for name in (*change.added, *change.reopened)}
-    sink_all = change.settings.sink_all
-    made = {name: make_adapter(name, c, sink_all=sink_all) for name, c in wanted.items()}
+    made = make_adapters(change.settings, (*change.added, *change.reopened))
     fresh: dict[str, Channel] = {}
     try:
-        for name, channel in wanted.items():
-            fresh[name] = await opened.open(name, made[name], channel.timeout)
+        for name, adapter in made.items():
+            timeout = change.settings.channels[name].timeout
+            fresh[name] = await opened.open(name, adapter, timeout)
     except BaseException:
         for needless in fresh.values():
             opened.leave(needless, lambda: True)

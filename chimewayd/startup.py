@@ -4,6 +4,7 @@ adapters ─▶ connect ─▶ schema right? ─▶ sessions ─▶ configure ch
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from chimewayd import __version__, adapters, db, dsn, failpoints, migrate
 from chimewayd.adapters.base import Adapter
 from chimewayd.adapters.staging import OneRecipient, SinkAll
 from chimewayd.config import Settings
-from chimewayd.config_channel import ChannelConfig
 from chimewayd.database_tls import weakness
+from chimewayd.errors import ConfigError, ConfigErrors, wrong
 from chimewayd.log import Event
 from chimewayd.session import Session, connect
 from chimewayd.templates.templated import Templated, check_folder
@@ -33,28 +34,33 @@ class Sessions:
     upkeep: Session
 
 
-def make_adapters(settings: Settings) -> dict[str, Adapter]:
-    """Make the adapter of each channel.
-
-    Raises:
-        ConfigError, ConfigErrors: a channel's adapter or one of its settings is wrong.
-    """
-    return {
-        name: make_adapter(name, channel, sink_all=settings.sink_all)
-        for name, channel in settings.channels.items()
-    }
-
-
-def make_adapter(name: str, channel: ChannelConfig, *, sink_all: bool = False) -> Adapter:
-    """Make the adapter of one channel, with the rendering of its templates before it.
+def make_adapters(settings: Settings, channels: Iterable[str] | None = None) -> dict[str, Adapter]:
+    """Make the adapter of each channel, or of those named.
 
     In test mode nobody is written to in earnest, and each start says so.
 
     Raises:
-        ConfigError, ConfigErrors: the adapter, the folder or one of the settings is wrong.
+        ConfigError, ConfigErrors: adapters, or settings of theirs, are wrong: all that are.
     """
-    adapter = adapters.make(name, channel.adapter, channel.settings, channel.timeout)
-    if sink_all:
+    made: dict[str, Adapter] = {}
+    errors: list[ConfigError] = []
+    for name in settings.channels if channels is None else channels:
+        try:
+            made[name] = _make_adapter(name, settings)
+        except (ConfigError, ConfigErrors) as error:
+            errors += error.errors
+    if errors:
+        raise wrong(errors)
+    return made
+
+
+def _make_adapter(name: str, settings: Settings) -> Adapter:
+    """Make the adapter of one channel, with the rendering of its templates before it."""
+    channel = settings.channels[name]
+    adapter = adapters.make(
+        name, channel.adapter, channel.settings, channel.timeout, settings.source_of
+    )
+    if settings.sink_all:
         log.warning(Event.TEST_MODE, channel=name, mode="sink_all", what="nothing is sent")
         adapter = SinkAll()
     elif channel.recipient_override is not None:
@@ -63,7 +69,7 @@ def make_adapter(name: str, channel: ChannelConfig, *, sink_all: bool = False) -
         adapter = OneRecipient(adapter, channel.recipient_override)
     if channel.templates is None:
         return adapter
-    check_folder(name, channel.templates)
+    check_folder(name, channel.templates, settings.source_of(("channels", name, "templates")))
     return Templated(adapter, channel.templates, channel.timeout)
 
 

@@ -7,11 +7,11 @@ Third parties add kinds through the entry point group `chimewayd.adapters`.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TypeGuard, get_args
+from typing import TypeAlias, TypeGuard, get_args
 
 import structlog
 from pydantic import ValidationError
@@ -19,10 +19,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from chimewayd.adapters.base import Adapter, AdapterSettings
-from chimewayd.errors import ConfigError, ConfigErrors
+from chimewayd.errors import ConfigError, wrong
 from chimewayd.log import Event
 
 GROUP = "chimewayd.adapters"
+
+SourceOf: TypeAlias = Callable[[tuple[str | int, ...]], str | None]
+"""Names the source that the setting at a place was written in; None: nobody knows."""
 
 _logger = structlog.get_logger()
 
@@ -45,42 +48,53 @@ BUILT_IN: Mapping[str, str] = {
 }
 
 
-def load(kind: str, channel: str = "<name>") -> type[Adapter]:
-    """Return the class of an adapter kind; `channel` only names the setting in errors.
+def load(kind: str, channel: str = "<name>", source_of: SourceOf = lambda _: None) -> type[Adapter]:
+    """Return the class of an adapter kind; `channel` and `source_of` only serve errors.
 
     Raises:
         ConfigError: nobody provides the kind, or its plug-in cannot be imported.
     """
     setting = f"channels.{channel}.adapter"
+    source = source_of(("channels", channel, "adapter"))
     provided = {point.name: point for point in entry_points(group=GROUP)}
     provided |= {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
     if kind not in provided:
         problem = f"no adapter is called {kind!r}{_did_you_mean(kind, provided)}"
-        raise ConfigError(setting, problem, allowed=", ".join(sorted(provided)))
+        raise ConfigError(setting, problem, ", ".join(sorted(provided)), source)
     try:
         found: object = provided[kind].load()
     except Exception as error:  # a plug-in may raise anything while it is imported
         problem = f"the adapter {kind!r} cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError(setting, problem) from error
+        raise ConfigError(setting, problem, source=source) from error
     if not _is_adapter(found):
-        raise ConfigError(setting, f"{provided[kind].value} is not an adapter class")
+        problem = f"{provided[kind].value} is not an adapter class"
+        raise ConfigError(setting, problem, source=source)
     return found
 
 
-def make(channel: str, kind: str, settings: Mapping[str, object], timeout: timedelta) -> Adapter:
+def make(
+    channel: str,
+    kind: str,
+    settings: Mapping[str, object],
+    timeout: timedelta,
+    source_of: SourceOf = lambda _: None,
+) -> Adapter:
     """Make the adapter of a channel from its settings; it opens nothing until it is entered.
+
+    `source_of` only names sources in errors.
 
     Raises:
         ConfigError: the kind or one setting is wrong.
         ConfigErrors: several settings are wrong.
     """
-    adapter = load(kind, channel)
+    adapter = load(kind, channel, source_of)
     try:
         checked = adapter.Settings.model_validate(dict(settings))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        errors = [_wrong_setting(channel, adapter.Settings, details) for details in found]
-        raise (errors[0] if len(errors) == 1 else ConfigErrors(errors)) from None
+        raise wrong(
+            [_wrong_setting(channel, adapter.Settings, details, source_of) for details in found]
+        ) from None
     for setting, danger in checked.dangers():
         _logger.warning(Event.CHANNEL_UNSAFE, channel=channel, setting=setting, danger=danger)
     return adapter(checked, timeout)
@@ -114,10 +128,11 @@ def _is_adapter(found: object) -> TypeGuard[type[Adapter]]:
 
 
 def _wrong_setting(
-    channel: str, settings: type[AdapterSettings], details: ErrorDetails
+    channel: str, settings: type[AdapterSettings], details: ErrorDetails, source_of: SourceOf
 ) -> ConfigError:
     """Translate one pydantic error; a value is never repeated, for it may be a secret."""
-    path = ".".join(str(part) for part in ("channels", channel, "settings", *details["loc"]))
+    place = ("channels", channel, "settings", *details["loc"])
+    path, source = ".".join(map(str, place)), source_of(place)
     # By the names that are written in files: `from` cannot be the name of a Python field.
     fields = {field.alias or name: field for name, field in settings.model_fields.items()}
     field = fields.get(str(details["loc"][0])) if details["loc"] else None
@@ -127,12 +142,13 @@ def _wrong_setting(
             misspelt = str(details["loc"][-1])
             names = tuple(fields)
             problem = f"is no setting{_did_you_mean(misspelt, names)}"
-            return ConfigError(path, problem, allowed=", ".join(names))
+            return ConfigError(path, problem, ", ".join(names), source)
         case "missing":
-            return ConfigError(path, "is missing", allowed)
+            return ConfigError(path, "is missing", allowed, source)
         case _:
             problem = details["msg"].removeprefix("Value error, ")
-            return ConfigError(path, problem.replace("Input should be", "must be"), allowed)
+            problem = problem.replace("Input should be", "must be")
+            return ConfigError(path, problem, allowed, source)
 
 
 def _did_you_mean(name: str, names: Mapping[str, object] | tuple[str, ...]) -> str:

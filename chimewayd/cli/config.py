@@ -72,19 +72,18 @@ def show(sources: Sources, *, as_json: bool) -> None:
       chimewayd config show
       chimewayd config show --json | jq -r '.settings[] | select(.source != "default") | .name'
     """
-    from chimewayd import adapters, config
+    from chimewayd import adapters
     from chimewayd.config_shown import shown
 
-    loaded = config.read(sources.config, overrides={"dsn": sources.dsn})
-    channels = loaded.settings.channels
-    settings = shown(
-        loaded, {name: adapters.load(channel.adapter, name) for name, channel in channels.items()}
+    settings = sources.load()
+    in_force = shown(
+        settings, {name: adapters.load(c.adapter, name) for name, c in settings.channels.items()}
     )
     if as_json:
-        emit_json({"settings": [_document(setting) for setting in settings]})
+        emit_json({"settings": [_document(setting) for setting in in_force]})
         return
-    width = max(len(f"{s.name} = {s.value}") for s in settings if len(s.value) < LONG)
-    emit("\n".join(_line(setting, width) for setting in settings))
+    width = max(len(f"{s.name} = {s.value}") for s in in_force if len(s.value) < LONG)
+    emit("\n".join(_line(setting, width) for setting in in_force))
 
 
 @command.command("schema")

@@ -86,7 +86,7 @@ async def _findings(sources: Sources, channels: bool) -> "AsyncIterator[Finding]
     try:
         settings = sources.load()
     except (ConfigError, ConfigErrors) as error:
-        for one in error.errors if isinstance(error, ConfigErrors) else [error]:
+        for one in error.errors:
             yield diagnosis.fault(
                 "settings", str(one), "correct the setting: nothing starts with it"
             )

@@ -19,7 +19,7 @@ from chimewayd import rights as rights_module
 from chimewayd.diagnosis import channels, notifications, roles, rules
 from chimewayd.diagnosis.finding import Finding, Level, fault, ok, unknown, warning
 from chimewayd.errors import ChimewaydError, ConfigError, ConfigErrors, DatabaseUnavailable
-from chimewayd.startup import make_adapter
+from chimewayd.startup import make_adapters
 
 if TYPE_CHECKING:
     from chimewayd.config import Settings
@@ -90,14 +90,11 @@ def examine_adapters(settings: "Settings") -> list[Finding]:
         return [
             warning("adapters", "no channel is configured: a daemon would serve nobody", remedy)
         ]
-    findings = []
-    for name, channel in settings.channels.items():
-        try:
-            make_adapter(name, channel)
-        except (ConfigError, ConfigErrors) as error:
-            each = error.errors if isinstance(error, ConfigErrors) else [error]
-            findings += [fault("adapters", str(one), "correct the setting") for one in each]
-    return findings or [ok("adapters", f"each of {len(settings.channels)} can be made")]
+    try:
+        make_adapters(settings)
+    except (ConfigError, ConfigErrors) as error:
+        return [fault("adapters", str(one), "correct the setting") for one in error.errors]
+    return [ok("adapters", f"each of {len(settings.channels)} can be made")]
 
 
 async def examine_database(

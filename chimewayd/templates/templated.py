@@ -68,8 +68,8 @@ def join(wanted: Wanted, rendered: Any) -> str | Permanent:
     return json.dumps(rendered, ensure_ascii=False)
 
 
-def check_folder(channel: str, folder: Path) -> None:
-    """See that the folder is there.
+def check_folder(channel: str, folder: Path, source: str | None = None) -> None:
+    """See that the folder is there; `source` is where its setting was written.
 
     Raises:
         ConfigError: it is not.
@@ -79,6 +79,7 @@ def check_folder(channel: str, folder: Path) -> None:
             f"channels.{channel}.templates",
             "names no folder that we may read",
             "the absolute path of a folder that holds one folder a template",
+            source,
         )
 
 

@@ -35,12 +35,8 @@ def refused(
 ) -> list[ConfigError]:
     with pytest.raises((ConfigError, ConfigErrors)) as caught:
         load(file, environment or {}, overrides)
-    match caught.value:
-        case ConfigErrors() as several:
-            return list(several.errors)
-        case error:
-            assert isinstance(error, ConfigError)
-            return [error]
+    assert isinstance(caught.value, ConfigError | ConfigErrors)
+    return list(caught.value.errors)
 
 
 def test_nothing_given_means_the_defaults() -> None:
@@ -101,6 +97,14 @@ def test_a_credential_may_be_a_nested_setting_and_other_files_are_left_alone(
     }
 
     assert load(environment=environment).channels["email"].settings == {"password": SECRET}
+
+
+def test_a_credential_may_be_named_in_capitals_like_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "DSN").write_text("postgresql://capital/one\n")
+
+    settings = load(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+    assert settings.dsn.get_secret_value() == "postgresql://capital/one"
 
 
 def test_the_environment_may_name_the_config_file(write: Write) -> None:

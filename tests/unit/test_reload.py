@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chimewayd.config import Settings
-from chimewayd.errors import ConfigErrors
+from chimewayd.errors import ConfigError
 from chimewayd.reload import RELOADABLE, plan
 
 
@@ -71,7 +71,7 @@ def test_calls_too_long_for_the_lease_that_holds_until_the_restart_are_refused()
     old = settings({}, lease="60s")
     new = settings({"slow": {"adapter": "sink", "timeout": "2m"}}, lease="10m")
 
-    with pytest.raises(ConfigErrors, match=r"channels\.slow\.timeout"):
+    with pytest.raises(ConfigError, match=r"channels\.slow\.timeout"):
         plan(old, new)
 
 

@@ -19,7 +19,7 @@ import anyio
 import structlog
 
 from chimewayd import db, failpoints
-from chimewayd.adapters.evidence import clean
+from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, clean
 from chimewayd.attempt_line import attempt_lines
 from chimewayd.breakers import Breakers
 from chimewayd.counts import Counts
@@ -249,7 +249,8 @@ async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> list[Unsent]:
         ours = [report for report in faults if report.delivery.channel == channel]
         for_people = [r for r in ours if isinstance(r.outcome, Misconfigured)]
         # An adapter of somebody else may put anything there, also what a database refuses.
-        detail = clean(str((for_people or ours)[0].outcome.detail or ""))
+        said = str((for_people or ours)[0].outcome.detail or "")
+        detail = clean(said, limit_bytes=DETAIL_LIMIT_BYTES)
         if for_people:
             reason = detail or "the channel is misconfigured"
             await db.pause_channel(desk.patient, channel, reason, f"daemon {desk.me.name}")

@@ -126,7 +126,12 @@ async def test_fault_of_ours_pauses_the_channel_and_costs_no_attempt(
 
 @pytest.mark.parametrize(
     ("detail", "reason"),
-    [("no\0credentials\ud800", "no credentials"), (WRONG_TYPE, "503"), ("", "misconfigured")],
+    [
+        ("no\0credentials\ud800", "no credentials"),
+        (WRONG_TYPE, "503"),
+        ("", "misconfigured"),
+        pytest.param("no credentials " + "é" * 1000, "no credentials é", id="far too long"),
+    ],
 )
 async def test_reason_that_no_database_takes_still_pauses_the_channel(
     dsn: str, connection: Connection, detail: str, reason: str

@@ -49,6 +49,10 @@ class Outbox(Generic[T]):
         self.is_idle = False
         return self._hand_out(at_most)
 
+    def take_now(self, at_most: int) -> list[T]:
+        """Take what is there, in order; an empty list means that nothing is."""
+        return self._hand_out(at_most) if self._items else []
+
     async def take_beside(self, count: int) -> list[T]:
         """Wait until so many are left over by who takes, and take these; empty: it is closed."""
         while len(self._items) < count:

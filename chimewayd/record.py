@@ -115,11 +115,17 @@ async def _record_all(desk: Desk, take: Callable[[], Awaitable[list[Report]]]) -
 async def _record_locked(desk: Desk, locked: Outbox[Report]) -> None:
     """Record what somebody else held locked, as soon as they let go: nobody else waits for it."""
     while batch := await locked.take(BATCH_LIMIT):
-        log.warning(
-            Event.RECORD_LOCKED, deliveries=[str(r.delivery.delivery_id) for r in batch[:SHOWN]]
-        )
-        while batch := await _settle(desk, batch, partial(_record_unlocked, desk)):  # noqa: ASYNC110 - only the database knows
+        _say_locked(Event.RECORD_LOCKED, batch)
+        while batch := await _settle(desk, batch, partial(_record_unlocked, desk)):
             await anyio.sleep(LOCKED_RETRY_SECONDS)
+            # What was locked since is another transaction's, and may be let go earlier.
+            if later := locked.take_now(BATCH_LIMIT - len(batch)):
+                _say_locked(Event.RECORD_LOCKED, later)
+                batch += later
+
+
+def _say_locked(event: Event, batch: Sequence[Report | Unsent]) -> None:
+    log.warning(event, deliveries=[str(one.delivery.delivery_id) for one in batch[:SHOWN]])
 
 
 async def _heed_faults(desk: Desk, faults: Outbox[Report]) -> None:
@@ -184,8 +190,7 @@ async def release(desk: Desk, unsent: Outbox[Unsent]) -> None:
 
 async def _give_back_apart(desk: Desk, batch: list[Unsent]) -> None:
     """Give these back one by one; those that somebody holds locked as soon as they let go."""
-    deliveries = [str(unsent.delivery.delivery_id) for unsent in batch[:SHOWN]]
-    log.warning(Event.RELEASE_LOCKED, deliveries=deliveries)
+    _say_locked(Event.RELEASE_LOCKED, batch)
     while batch:
         batch = [locked for unsent in batch for locked in await _give_back(desk, [unsent])]
         if batch:

@@ -111,6 +111,12 @@ async def several(connection: Connection, count: int) -> Sequence[UUID]:
     return [await insert(connection) for _ in range(count)]
 
 
+async def handed_on(reports: Outbox[Report], batches: int) -> None:
+    """Wait until the stage has done what it can with so many batches, and waits for the next."""
+    while reports.taken < batches or not reports.is_idle:
+        await anyio.lowlevel.checkpoint()
+
+
 async def test_locked_delivery_keeps_no_other_from_being_given_back(
     dsn: str, connection: Connection
 ) -> None:
@@ -160,6 +166,24 @@ async def test_channel_that_is_locked_when_it_is_to_stop_keeps_nothing_from_bein
         await eventually(lambda: status(connection, second), "succeeded")
 
     assert await connection.fetchval("select pause_reason from chimeway.channels") is not None
+    await check_invariants(connection)
+
+
+async def test_delivery_that_is_let_go_does_not_wait_for_one_that_is_not(
+    dsn: str, connection: Connection
+) -> None:
+    locked, let_go = await several(connection, 2)
+
+    async with stages(dsn, 2) as at, held(dsn, LOCK, locked):
+        async with held(dsn, LOCK, let_go):
+            at.report(locked, Succeeded())
+            await handed_on(at.reports, 1)
+            at.report(let_go, Succeeded())
+            await handed_on(at.reports, 2)
+        await eventually(lambda: status(connection, let_go), "succeeded")
+        assert await status(connection, locked) == "dispatched"
+
+    assert await status(connection, locked) == "succeeded"
     await check_invariants(connection)
 
 

@@ -126,3 +126,12 @@ async def test_cancelled_take_loses_nothing() -> None:
     outbox.put(1)
 
     assert await outbox.take(10) == [1]
+
+
+async def test_take_now_brings_what_is_there_and_waits_for_nothing() -> None:
+    outbox = Outbox[int]()
+    outbox.put_all(range(3))
+
+    assert outbox.take_now(2) == [0, 1]
+    assert outbox.take_now(2) == [2]
+    assert outbox.take_now(2) == []

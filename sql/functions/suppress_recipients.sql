@@ -6,6 +6,8 @@ returns void
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
+-- What holds claims locked waits for no list of an operator's for long; record_unlocked goes on without.
+set lock_timeout = '200ms'
 as $$
   -- In one order, for two records may bring the same recipients.
   insert into chimeway.suppressions as s (recipient, channel, tenant_id, actor)

@@ -29,6 +29,7 @@ from chimewayd.models import (
     Succeeded,
     Unavailable,
     Unsent,
+    Unsubscribed,
 )
 from chimewayd.outage import Outage
 from chimewayd.outbox import Outbox
@@ -40,6 +41,9 @@ pytestmark = pytest.mark.anyio
 
 LOCK = "select from chimeway.deliveries where id = $1 for update"
 LOCK_CHANNEL = "select from chimeway.channels where name = $1 for update"
+SUPPRESS = (
+    "insert into chimeway.suppressions (recipient, channel, actor) values ($1, 'email', 'ops')"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +170,24 @@ async def test_channel_that_is_locked_when_it_is_to_stop_keeps_nothing_from_bein
         await eventually(lambda: status(connection, second), "succeeded")
 
     assert await connection.fetchval("select pause_reason from chimeway.channels") is not None
+    await check_invariants(connection)
+
+
+async def test_recipient_who_is_locked_keeps_no_other_from_being_recorded(
+    dsn: str, connection: Connection
+) -> None:
+    """An operator who writes a list of suppressions may take their time."""
+    unsubscribed, other = await several(connection, 2)
+    recipient = (await look(connection, other))["recipient"]
+
+    async with stages(dsn, 2) as at, held(dsn, SUPPRESS, recipient):
+        at.report(unsubscribed, Unsubscribed())
+        await handed_on(at.reports, 1)
+        at.report(other, Succeeded())
+        await eventually(lambda: status(connection, other), "succeeded")
+        assert await status(connection, unsubscribed) == "dispatched"
+
+    assert await status(connection, unsubscribed) == "cancelled"
     await check_invariants(connection)
 
 

@@ -21,7 +21,10 @@ async def channel(unchecked: Connection) -> None:
 
 
 async def record_unlocked(
-    connection: Connection, deliveries: Sequence[Delivery], **report: Any
+    connection: Connection,
+    deliveries: Sequence[Delivery],
+    kinds: Sequence[str] = (),
+    **report: Any,
 ) -> dict[UUID, Verdict]:
     said = {"details": None, "status_codes": None} | report
     rows = await connection.fetch(
@@ -29,7 +32,7 @@ async def record_unlocked(
         "'d1', $1, $2, $3, $4, $4, $5, $6, null, null, null)",
         [delivery.delivery_id for delivery in deliveries],
         [delivery.claim_id for delivery in deliveries],
-        ["succeeded"] * len(deliveries),
+        kinds or ["succeeded"] * len(deliveries),
         [0.0] * len(deliveries),
         *said.values(),
     )
@@ -89,3 +92,25 @@ async def test_evidence_stays_with_its_delivery(connection: Connection, other: C
         claimed[1].delivery_id: 202,
         claimed[2].delivery_id: 203,
     }
+
+
+async def test_recipient_whom_somebody_holds_locked_keeps_the_others_from_nothing(
+    connection: Connection, other: Connection
+) -> None:
+    for _ in range(2):
+        await insert(connection, recipient="ada")
+    left, recorded = claimed = await claim(connection)
+
+    async with other.transaction():
+        await other.execute(
+            "insert into chimeway.suppressions (recipient, channel, actor) "
+            "values ('ada', 'email', 'ops')"
+        )
+        verdicts = await record_unlocked(connection, claimed, ["unsubscribed", "succeeded"])
+        assert await record_unlocked(connection, [left], ["unsubscribed"]) == {}
+
+    assert set(verdicts) == {recorded.delivery_id}
+    assert (await look(connection, left.delivery_id))["status"] == "dispatched"
+
+    (verdict,) = (await record_unlocked(connection, [left], ["unsubscribed"])).values()
+    assert (verdict.verdict, verdict.status) == ("applied", "cancelled")

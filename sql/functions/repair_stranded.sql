@@ -9,9 +9,11 @@ declare
   v_old record;
   v_done text;
 begin
-  -- Claims, then jobs, then deliveries: the lock order.
+  -- Claims, then jobs, then deliveries: the lock order. A claim that names the delivery is in order, and
+  -- not locked: nothing under it could be recorded, and its lease not be extended, until our commit.
   perform from chimeway.claims as k
   where k.id = (select d.claim_id from chimeway.deliveries as d where d.id = p_delivery_id)
+    and p_delivery_id <> all (k.delivery_ids)
   for update;
   perform from chimeway.jobs as j where j.delivery_id = p_delivery_id for update;
   select d.status, d.claim_id, d.channel, d.priority, d.position, d.lost_count,
@@ -63,6 +65,6 @@ $$;
 comment on function chimeway.repair_stranded(uuid) is
   'Gives a delivery what moves it on: the one job it lacks, or a claim that ran out, for rescue to '
   'end; takes away jobs that must not be. Says what was done; null: nothing was wrong. Locks the '
-  'claim, then jobs, then the delivery.';
+  'claim, unless it is in order, then jobs, then the delivery.';
 
 revoke all on function chimeway.repair_stranded(uuid) from public;

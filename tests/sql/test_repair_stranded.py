@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from engine import Connection, claim, claim_one, configure, insert, look, move_clock
+from engine import Connection, claim, claim_one, configure, insert, look, move_clock, record
 
 pytestmark = pytest.mark.anyio
 
@@ -28,3 +28,21 @@ async def test_suspect_is_a_suspect_again(unchecked: Connection) -> None:
     (free,) = await claim(unchecked, takes_suspect=False)
     (alone,) = await claim(unchecked)
     assert (free.delivery_id, alone.delivery_id) == (other, suspect.delivery_id)
+
+
+async def test_claim_that_is_in_order_is_not_locked(
+    connection: Connection, other: Connection
+) -> None:
+    """Whoever forgets to commit it keeps one delivery waiting, and not a daemon."""
+    await configure(connection)
+    await insert(connection)
+    await insert(connection)
+    looked_at, beside = await claim(connection)
+    await connection.execute("set lock_timeout = '1s'")
+
+    async with other.transaction():
+        done = await other.fetchval("select chimeway.repair_stranded($1)", looked_at.delivery_id)
+        assert done is None
+        beat = "select count(*) from chimeway.heartbeat(1, 'd1', '1', '{email}', $1, '1 minute')"
+        assert await connection.fetchval(beat, [beside.claim_id]) == 0
+        assert (await record(connection, beside)).verdict == "applied"

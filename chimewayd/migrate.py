@@ -221,7 +221,9 @@ async def apply(
                 await connection.execute("set local lock_timeout = '5s'")
                 await connection.execute(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
                 await connection.execute(SETTINGS)
-                await connection.execute(rights.PREPARE)
+                # What is handed over is written anew, and must not look like what `_run` made.
+                async with connection.transaction():
+                    await connection.execute(rights.PREPARE)
                 await connection.execute(LEDGER)
                 todo = pending(await applied(connection))
                 for number, script in enumerate(todo, 1):

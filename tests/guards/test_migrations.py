@@ -110,6 +110,22 @@ async def test_function_whose_file_is_gone_is_dropped(empty: Connection) -> None
     assert await function_names(empty) == before
 
 
+async def test_function_whose_file_is_gone_is_dropped_where_the_schema_changes_hands(
+    empty: Connection,
+) -> None:
+    await migrate.apply(empty)
+    before = await function_names(empty)
+    await empty.execute(
+        "alter schema chimeway owner to current_user;"
+        "create function chimeway.cancel(uuid) returns uuid language sql return $1"
+    )
+    await empty.execute(FORGET_FUNCTIONS)
+
+    assert await migrate.apply(empty) == ["functions", "rights"]
+
+    assert await function_names(empty) == before
+
+
 async def test_reinstalled_functions_keep_the_triggers_and_the_data(empty: Connection) -> None:
     triggers = "select tgname from pg_trigger where not tgisinternal order by tgrelid, tgname"
     await migrate.apply(empty)

@@ -22,26 +22,39 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into chimeway.channels as c
-    (name, adapter, enabled, max_attempts, backoff_base, backoff_factor, backoff_cap,
-     backoff_jitter, backoff_schedule, retry_after_cap, max_age, on_uncertain, fallback,
-     configured_at)
-  values (p_name, p_adapter, true, p_max_attempts, p_backoff_base, p_backoff_factor, p_backoff_cap,
-    p_backoff_jitter, p_backoff_schedule, p_retry_after_cap, p_max_age, p_on_uncertain,
-    p_fallback, chimeway.clock())
-  on conflict (name) do update set
-    adapter = excluded.adapter,
-    max_attempts = excluded.max_attempts,
-    backoff_base = excluded.backoff_base,
-    backoff_factor = excluded.backoff_factor,
-    backoff_cap = excluded.backoff_cap,
-    backoff_jitter = excluded.backoff_jitter,
-    backoff_schedule = excluded.backoff_schedule,
-    retry_after_cap = excluded.retry_after_cap,
-    max_age = excluded.max_age,
-    on_uncertain = excluded.on_uncertain,
-    fallback = excluded.fallback,
-    configured_at = excluded.configured_at;
+  -- A row that is right is not written: an operator's transaction may hold it, and a daemon that only
+  -- starts anew would wait for that.
+  if not exists (
+      select from chimeway.channels as c
+      where c.name = p_name
+        and (c.adapter, c.max_attempts, c.backoff_base, c.backoff_factor, c.backoff_cap,
+            c.backoff_jitter, c.backoff_schedule, c.retry_after_cap, c.max_age, c.on_uncertain,
+            c.fallback)
+          is not distinct from
+          (p_adapter, p_max_attempts, p_backoff_base, p_backoff_factor, p_backoff_cap,
+            p_backoff_jitter, p_backoff_schedule, p_retry_after_cap, p_max_age, p_on_uncertain,
+            p_fallback)) then
+    insert into chimeway.channels as c
+      (name, adapter, enabled, max_attempts, backoff_base, backoff_factor, backoff_cap,
+       backoff_jitter, backoff_schedule, retry_after_cap, max_age, on_uncertain, fallback,
+       configured_at)
+    values (p_name, p_adapter, true, p_max_attempts, p_backoff_base, p_backoff_factor,
+      p_backoff_cap, p_backoff_jitter, p_backoff_schedule, p_retry_after_cap, p_max_age,
+      p_on_uncertain, p_fallback, chimeway.clock())
+    on conflict (name) do update set
+      adapter = excluded.adapter,
+      max_attempts = excluded.max_attempts,
+      backoff_base = excluded.backoff_base,
+      backoff_factor = excluded.backoff_factor,
+      backoff_cap = excluded.backoff_cap,
+      backoff_jitter = excluded.backoff_jitter,
+      backoff_schedule = excluded.backoff_schedule,
+      retry_after_cap = excluded.retry_after_cap,
+      max_age = excluded.max_age,
+      on_uncertain = excluded.on_uncertain,
+      fallback = excluded.fallback,
+      configured_at = excluded.configured_at;
+  end if;
 
   -- What was called so far counts against a new rate, too.
   insert into chimeway.rates as r (channel, calls, per, burst)
@@ -58,8 +71,8 @@ $$;
 comment on function chimeway.configure_channel(
   text, text, integer, interval, double precision, interval, double precision, interval[],
   interval, interval, text, text, integer, interval, integer) is
-  'Writes a channel''s policy from a daemon''s configuration. Whether it is enabled or paused '
-  'belongs to operators and stays. p_fallback and p_rate_calls null: none.';
+  'Writes a channel''s policy from a daemon''s configuration, if it is another. Whether it is enabled '
+  'or paused belongs to operators and stays. p_fallback and p_rate_calls null: none.';
 
 revoke all on function chimeway.configure_channel(
   text, text, integer, interval, double precision, interval, double precision, interval[],

@@ -74,3 +74,20 @@ async def test_nonsense_is_refused(
 ) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=check):
         await configure(connection, **policy)
+
+
+async def test_policy_that_is_the_same_waits_for_nobodys_lock(
+    connection: Connection, other: Connection
+) -> None:
+    """A daemon starts anew, also while somebody has not committed a pause yet."""
+    schedule = [timedelta(seconds=1), timedelta(hours=2)]
+    await configure(connection, backoff_schedule=schedule, max_age=timedelta(days=1))
+    await connection.execute("set lock_timeout = '1s'")
+
+    async with other.transaction():
+        await operate(other, "pause_channel", "email", "relay down", "ada")
+        await configure(connection, backoff_schedule=schedule, max_age=timedelta(days=1))
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await configure(connection, backoff_schedule=schedule)
+
+    assert (await channel(connection))["paused_by"] == "ada"

@@ -27,7 +27,8 @@ as $$
   select d.id, d.channel, d.recipient, d.status, d.suppression_reason, d.attempt_count,
     d.inserted_at, d.updated_at, d.next_attempt_at
   from chimeway.deliveries as d
-  where d.id > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+  where d.id >= coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+    and d.id is distinct from p_after
     and (p_channel is null or d.channel = p_channel)
     and (p_status is null or d.status = p_status)
     and (p_reason is null or d.suppression_reason = p_reason)

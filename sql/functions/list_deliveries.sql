@@ -28,7 +28,8 @@ as $$
   select d.id, d.channel, d.recipient, d.tenant_id, d.status, d.suppression_reason,
     d.attempt_count, d.inserted_at, d.next_attempt_at, d.finished_at
   from chimeway.deliveries as d
-  where d.id < coalesce(p_before, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+  where d.id <= coalesce(p_before, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and d.id is distinct from p_before
     and (p_channel is null or d.channel = p_channel)
     and (p_status is null or d.status = p_status)
     and (p_reason is null or d.suppression_reason = p_reason)

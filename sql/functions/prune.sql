@@ -50,7 +50,7 @@ begin
   with page as materialized (
     select d.id, d.channel, d.finished_at, d.redacted_at
     from chimeway.deliveries as d
-    where d.id > v_after and d.id <= v_upto
+    where d.id >= v_after and d.id is distinct from p_after and d.id <= v_upto
     order by d.id
     limit p_limit
   )

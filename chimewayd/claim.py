@@ -36,7 +36,7 @@ from chimewayd.slots import CLAIM_LIMIT, Slots
 
 FIRST_DOZE_SECONDS = 0.005
 LONGEST_DOZE_SECONDS = 0.1
-"""Between looks while a transaction is under way that will not ring."""
+"""Between looks while a transaction is under way that will not ring, or holds what is due."""
 
 UNHEARD_PAUSE_SECONDS = 0.1
 """Between looks at whether a heartbeat was answered, after none was for too long."""
@@ -117,7 +117,7 @@ async def claim_beside(intake: Intake, session: Session) -> None:
 async def _sleep(intake: Intake, session: Session) -> None:
     """Return when something was claimed, or may be claimed."""
     poll = intake.poll_interval().total_seconds()
-    doze = FIRST_DOZE_SECONDS
+    doze, nap = FIRST_DOZE_SECONDS, SHORTEST_DOZE_SECONDS
     while True:
         # What is due on a channel without room is no reason to look; its room is, and rings.
         room = intake.slots.room()
@@ -126,13 +126,15 @@ async def _sleep(intake: Intake, session: Session) -> None:
             (doze, Wakeup.DOZE) if is_expecting and doze < poll else (poll, Wakeup.POLL)
         )
         if due_in is not None and due_in.total_seconds() < length:
-            length, wakeup = max(due_in.total_seconds(), SHORTEST_DOZE_SECONDS), Wakeup.DUE
+            length, wakeup = min(max(due_in.total_seconds(), nap), length), Wakeup.DUE
         is_rung = await intake.bell.wait(length)
         intake.counts.wakeups[Wakeup.BELL if is_rung else wakeup] += 1
         # Nobody rang: one look is enough, and one that arms is a full one.
         if is_rung or await _look(intake, session, arm=True):
             return
         doze = min(2 * doze, LONGEST_DOZE_SECONDS)
+        # What was due was not to be had, and may be an operator's who does not commit.
+        nap = min(2 * nap, LONGEST_DOZE_SECONDS) if wakeup is Wakeup.DUE else SHORTEST_DOZE_SECONDS
 
 
 async def _look(

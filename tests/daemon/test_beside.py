@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.streams.memory import MemoryObjectReceiveStream
 from deliveries import PLENTY
-from engine import Connection, check_invariants
+from engine import Connection, check_invariants, insert, operate
 
 from chimewayd import db
 from chimewayd.breakers import Breakers
@@ -149,3 +149,28 @@ async def test_claim_under_way_is_not_taken_for_one_that_was_not_heard_of(
     assert not taking.may_hold_unheard
     assert {d.delivery_id for d in others}.isdisjoint({d.delivery_id for d in on_its_way})
     assert await connection.fetchval(LEASES) == 2
+
+
+async def test_retry_that_somebody_holds_locked_is_looked_for_ever_more_rarely(
+    dsn: str, connection: Connection
+) -> None:
+    """It is due, and not to be had until an operator commits: minutes, if they forgot."""
+    looks: list[None] = []
+    async with (
+        Session(dsn, "claims") as session,
+        intake(session, Slots(1, {"email": 1}, PLENTY)) as (
+            taking,
+            _,
+        ),
+    ):
+        taking.looked = lambda: looks.append(None)
+        retry = await insert(connection)
+        await operate(connection, "hold", retry, "wait", "ops")
+        await operate(connection, "release", retry, "ops")
+        async with connection.transaction(), anyio.create_task_group() as tasks:
+            await operate(connection, "cancel", retry, "no longer wanted", "ops")
+            tasks.start_soon(claim, taking, session)
+            await anyio.sleep(2)
+            tasks.cancel_scope.cancel()
+
+    assert 0 < len(looks) < 50

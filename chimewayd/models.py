@@ -107,6 +107,11 @@ class Outcome:
 
     kind: ClassVar[OutcomeKind] = OutcomeKind.UNCLASSIFIED
 
+    def __init_subclass__(cls) -> None:
+        # An adapter's own class: said when it is loaded, for the database would refuse the outcome.
+        if cls.kind not in frozenset(OutcomeKind):
+            raise TypeError(f"{cls.__name__}.kind is {cls.kind!r}, which is no OutcomeKind")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded(Outcome):

@@ -2,6 +2,8 @@
 
 READY=1      once all of them are ready, and again once all have reloaded
 STATUS=…     how many serve, their figures added up, and the words of those in trouble
+EXTEND_TIMEOUT_USEC=…
+             how long those that stop may take: the manager goes by the longest
 WATCHDOG=1   as long as the parent turns; a daemon that is silent is ended by the parent, so
              that one that stands still does not take the others down
 """
@@ -44,6 +46,9 @@ class Chorus:
                     self._no_longer_await(name)
                 case "WATCHDOG":
                     voice.alive_at = now
+                case "EXTEND_TIMEOUT_USEC":
+                    # Its own limit may be shorter than their grace.
+                    self._notifier.tell(line)
                 case "STATUS":
                     voice.status = value
                 case _ if assignment == ASSIGNMENT:

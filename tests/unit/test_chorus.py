@@ -77,3 +77,15 @@ def test_one_is_silent_only_after_it_has_spoken(chorus: Chorus) -> None:
 
     assert chorus.silent(12, 3) == []
     assert chorus.silent(14, 3) == ["a"]
+
+
+def test_manager_hears_how_long_each_of_them_may_take_to_stop(
+    chorus: Chorus, said: list[str]
+) -> None:
+    chorus.hear("a", b"STOPPING=1\nEXTEND_TIMEOUT_USEC=45000000\n", 0)
+    chorus.hear("b", b"STOPPING=1\nEXTEND_TIMEOUT_USEC=135000000\n", 0)
+
+    assert [line for line in said if line] == [
+        "EXTEND_TIMEOUT_USEC=45000000",
+        "EXTEND_TIMEOUT_USEC=135000000",
+    ]

@@ -118,7 +118,7 @@ def setup(
             lines,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=log_output.to(stream),
+        logger_factory=log_output.to(stream, is_shared=log_context.instance is not None),
         cache_logger_on_first_use=False,  # a second set-up reaches every module
     )
     _join_libraries()

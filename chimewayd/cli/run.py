@@ -25,6 +25,9 @@ MOST_PROCESSES = 64
 LAST_SECONDS = 15.0
 """More than a daemon needs to end once the grace of its calls is over."""
 
+CUT_SECONDS = 5.0
+"""How long what was cut at the last moment may take to clean up."""
+
 
 @click.command("run")
 @click.option("--migrate", "wants_migration", is_flag=True, help="Migrate the database first.")
@@ -191,13 +194,27 @@ async def _serve(
 
     if wants_migration:
         await _migrate(settings)
-    abandoned = await daemon.serve(settings, reread, notifier, watchdog_seconds)
-    if abandoned:
-        # A task that cannot be cancelled would keep the event loop, and us, from ending.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):  # nobody reads it any more
-                stream.flush()
-        os._exit(1)
+    abandoned = 0
+    try:
+        abandoned = await daemon.serve(settings, reread, notifier, watchdog_seconds)
+    finally:
+        # The event loop, and with it the process, would not end before such a task does.
+        if abandoned or await _is_kept_up():
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # nobody reads it any more
+                    stream.flush()
+            os._exit(1)
+
+
+async def _is_kept_up() -> bool:
+    """Cancel what still runs; tell whether some of it will not end: a call that was cut in vain."""
+    import asyncio
+
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        if not task.cancelling():  # who cleans up is not disturbed
+            task.cancel()
+    return bool(others and (await asyncio.wait(others, timeout=CUT_SECONDS))[1])
 
 
 async def _migrate(settings: "Settings") -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM
+from typing import Any
 
 import pytest
 from engine import Connection, attempts_of, check_invariants, insert, look
@@ -73,4 +74,41 @@ async def test_daemon_with_too_many_abandoned_calls_stops_by_itself(
     assert stopped.exit_code == 1
     assert stopped.events().count("adapter_abandoned") == 5
     assert await connection.fetchval("select count(*) from chimeway.claims") == 0
+    await check_invariants(connection)
+
+
+async def test_second_signal_ends_a_daemon_whose_call_will_not_be_cut(
+    dsn: str, connection: Connection, plug_in: Mapping[str, str]
+) -> None:
+    await insert(connection, channel="wall")
+    patient = STUBBORN | {"timeout": "40s"}
+
+    async with running(dsn, {"wall": patient}, plug_in, shutdown_grace="10m") as daemon:
+        await daemon.printed("called")
+        daemon.signal(SIGTERM)
+        await daemon.said("daemon_draining")
+        stopped = await daemon.stop(SIGTERM)
+
+    assert stopped.exit_code == 1
+    assert stopped.lines[-1]["event"] == "daemon_stopped"
+    await check_invariants(connection)
+
+
+async def test_daemon_that_fails_ends_although_a_call_will_not_be_cut(
+    dsn: str, connection: Connection, plug_in: Mapping[str, str]
+) -> None:
+    name = await connection.fetchval("select current_database()")
+    await connection.execute(f"alter database \"{name}\" set chimeway.is_test = 'on'")
+    await insert(connection, channel="wall")
+    patient: Mapping[str, Any] = STUBBORN | {"timeout": "40s"}
+    channels = {"wall": patient, "sink": {"adapter": "sink"}}
+
+    environment = {**plug_in, "CHIMEWAYD_FAILPOINTS": "before_record=raise"}
+    async with running(dsn, channels, environment) as daemon:
+        await daemon.printed("called")
+        await insert(connection, channel="sink")
+        stopped = await daemon.ended()
+
+    assert stopped.exit_code == 1
+    assert "daemon_failed" in stopped.events()
     await check_invariants(connection)

@@ -73,6 +73,7 @@ class Children:
         self._tell = tell
         self._running: dict[str, Process] = {}
         self._aborted: set[Process] = set()
+        self._starting = anyio.Lock()
 
     async def keep(self, name: str, command: Sequence[str]) -> None:
         """Run the command, and again whenever it ends, until all are to stop."""
@@ -126,14 +127,7 @@ class Children:
         with ours:
             try:
                 with theirs:
-                    process = await anyio.open_process(
-                        command,
-                        stdin=theirs.fileno(),
-                        stdout=None,
-                        stderr=None,
-                        env=for_children(),
-                        start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
-                    )
+                    process = await self._start(command, theirs)
             except OSError as error:  # no memory, too many processes: not now
                 self._tell(f"cannot start {command[0]}: {error.strerror}")
                 return os.EX_OSERR
@@ -146,6 +140,23 @@ class Children:
                 del self._running[name]
                 self._aborted.discard(process)
                 self._chorus.forget(name)
+
+    async def _start(self, command: Sequence[str], theirs: socket.socket) -> Process:
+        async with self._starting:
+            # A process inherits what is held back: a reload would end one that is not yet ready
+            # for it, and waits instead.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+            try:
+                return await anyio.open_process(
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=None,
+                    stderr=None,
+                    env=for_children(),
+                    start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def _heard_out(self, name: str, process: Process, ours: socket.socket) -> int:
         async with anyio.create_task_group() as hearing:
@@ -224,6 +235,8 @@ async def _pass_signals_on(
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        # Held back since the start of the process.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         task_status.started()
         async for number in received:
             if number == signal.SIGHUP:

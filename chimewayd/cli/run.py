@@ -70,8 +70,8 @@ def command(sources: Sources, *, wants_migration: bool, processes: int, member: 
     """
     from chimewayd import exposed_secrets, log, log_context
 
-    # Until somebody heeds it: what a reload would read is being read anyway.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # One that comes during the start waits until it is heeded: the settings may be read by then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     faulthandler.enable()  # a watchdog's SIGABRT shows where everything stood
     reread = partial(_read, sources, member)
     settings = reread()

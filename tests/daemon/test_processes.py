@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -15,10 +17,11 @@ from commands import COMMAND, clean_environment
 from endpoint_client import ask
 from engine import Connection, check_invariants
 from gated import Gate
-from running import WEBHOOK, Daemon, eventually
+from running import LOOK_SECONDS, WEBHOOK, Daemon, eventually
 
 from chimewayd import processes
 from chimewayd.processes import LONGEST_WAIT_SECONDS, supervise, wait_before_restart, worst
+from chimewayd.systemd import Notifier
 
 pytestmark = pytest.mark.anyio
 
@@ -197,6 +200,27 @@ async def test_hopeless_exit_status_ends_all_with_it_and_is_not_tried_again(tmp_
 
     assert exit_code == 78
     assert runs.read_text("utf-8") == "once\n"
+    assert told == []
+
+
+def test_reload_does_not_end_a_process_that_does_not_heed_it_yet() -> None:
+    told: list[str] = []
+    heard: list[bytes] = []
+
+    def ask() -> None:
+        for said, asked in ((b"READY=1\n", SIGHUP), (b"RELOADING=1\n", SIGTERM)):
+            while not any(message.startswith(said) for message in heard):
+                time.sleep(LOOK_SECONDS)
+            os.kill(os.getpid(), asked)
+
+    asking = Thread(target=ask)
+    asking.start()
+    # In a loop like the parent's own: that of the tests lets a child inherit nothing.
+    commands = {"a": shell("echo READY=1 >&0; exec cat")}
+    exit_code = anyio.run(supervise, commands, told.append, Notifier(heard.append))
+    asking.join()
+
+    assert exit_code == 0
     assert told == []
 
 

@@ -1,0 +1,97 @@
+"""SIGHUP before the daemon is ready, and while it ends."""
+
+import subprocess
+from pathlib import Path
+from signal import SIGHUP, SIGTERM
+
+import anyio
+import pytest
+from commands import COMMAND, clean_environment
+from engine import Connection
+from running import Daemon, eventually, running
+
+from chimewayd import migrate
+
+pytestmark = pytest.mark.anyio
+
+BIN = '[channels.bin]\nadapter = "sink"\n'
+NEW = '[channels.new]\nadapter = "sink"\n'
+WAITING_TO_MIGRATE = """
+select count(*) from pg_stat_activity
+where query like '%pg_try_advisory_lock%' and application_name = 'chimewayd/command'
+  and datname = current_database()
+"""
+SLOW_TO_LEAVE = """
+import pathlib
+import anyio
+from chimewayd.adapters.base import AdapterSettings
+from chimewayd.models import Succeeded
+
+class Slow:
+    Settings = AdapterSettings
+
+    def __init__(self, settings, timeout):
+        pass
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        print("leaving", flush=True)
+        while not pathlib.Path("{go_on}").exists():
+            await anyio.sleep(0.02)
+
+    async def deliver(self, delivery):
+        return Succeeded()
+"""
+
+
+async def test_reload_that_is_asked_for_during_the_start_is_made_after_it(
+    dsn: str, connection: Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(BIN, "utf-8")
+    await connection.execute("select pg_advisory_lock($1)", migrate.LOCK)
+    process = await anyio.open_process(
+        [str(COMMAND), "--dsn", dsn, "--config", str(file), "run", "--migrate"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        env=clean_environment() | {"CHIMEWAYD_LOG_FORMAT": "json"},
+    )
+    daemon = Daemon(process)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(daemon.read)
+            await eventually(lambda: connection.fetchval(WAITING_TO_MIGRATE), 1)
+            file.write_text(BIN + NEW, "utf-8")
+            daemon.signal(SIGHUP)
+            await connection.execute("select pg_advisory_unlock($1)", migrate.LOCK)
+            (reloaded,) = await daemon.said("config_reloaded")
+            stopped = await daemon.stop()
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+
+    assert reloaded["added"] == ["new"]
+    assert stopped.exit_code == 0
+
+
+async def test_reload_does_not_end_a_daemon_that_is_leaving(dsn: str, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    (tmp_path / "slow.py").write_text(SLOW_TO_LEAVE.format(go_on=go_on), "utf-8")
+    distribution = tmp_path / "slow-1.0.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
+    (distribution / "entry_points.txt").write_text("[chimewayd.adapters]\nslow = slow:Slow\n")
+
+    async with running(dsn, {"slow": {"adapter": "slow"}}, {"PYTHONPATH": str(tmp_path)}) as daemon:
+        daemon.signal(SIGTERM)
+        await daemon.printed("leaving")
+        daemon.signal(SIGHUP)
+        go_on.touch()
+        stopped = await daemon.ended()
+
+    assert stopped.exit_code == 0
+    assert stopped.events()[-1] == "daemon_stopped"

@@ -8,6 +8,7 @@ Command modules import at their top only what `--help` needs; the rest when they
 """
 # ruff: noqa: D301 - click wants a real \b
 
+import os
 import signal
 import sys
 import traceback
@@ -104,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # A terminal that cannot show a character shows its number: no reason to fail.
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # not on a TextIO
+    if os.getpid() == 1:
+        # In a container: the kernel ends process 1 by no signal that it has no handler for.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     exit_code = _invoke(arguments)
     try:
         sys.stdout.flush()

@@ -36,15 +36,22 @@ def emit_json(document: Mapping[str, object]) -> None:
     """Print one JSON document: indented on a terminal, else on one line."""
     import orjson
 
-    option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0)
-    emit(orjson.dumps(document, _plain, option).decode())
+    _emit_json(document, orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0)
 
 
 def emit_json_line(document: Mapping[str, object]) -> None:
     """Print one of many JSON documents, each on its line, also on a terminal."""
+    _emit_json(document, 0)
+
+
+def _emit_json(document: Mapping[str, object], option: int) -> None:
     import orjson
 
-    emit(orjson.dumps(document, _plain, orjson.OPT_UTC_Z).decode())
+    from chimewayd.log_text import escaped
+
+    data = orjson.dumps(document, _plain, orjson.OPT_UTC_Z | option)
+    # JSON itself lets pass what steers a terminal, but for the oldest of it.
+    emit(b"\n".join(map(escaped, data.split(b"\n"))).decode())
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chimewayd.cli.actor import actor_option, reason_option
-from chimewayd.cli.output import emit, emit_json, json_option
+from chimewayd.cli.output import emit, emit_json, json_option, printable
 from chimewayd.cli.selection import text
 from chimewayd.cli.session import Sources, pass_sources, perform, source_options
 
@@ -61,4 +61,4 @@ def _operate(sources: Sources, statement: str, *arguments: str, as_json: bool) -
     if as_json:
         emit_json(row)
     else:
-        emit(row["message"])
+        emit(printable(row["message"]))

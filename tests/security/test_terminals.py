@@ -34,20 +34,27 @@ async def test_commands_print_no_control_characters(
     await engine.operate(connection, "cancel", delivery_id, TRICKS, TRICKS)
     await engine.operate(connection, "pause_channel", "email", TRICKS, TRICKS)
 
-    commands = [
+    commands: list[tuple[str, ...]] = [
         ("explain", str(delivery_id)),
         ("status",),
         ("list",),
         ("failures",),
         ("cancel", "--dry-run", "--recipient", BIDI, "--reason", "why"),
         ("replay", str(delivery_id), "--actor", TRICKS),
+        ("pause", "email", "--reason", "again"),
+        ("explain", str(delivery_id), "--json"),
+        ("status", "--json"),
+        ("list", "--json"),
     ]
-    told = {command[0]: await chimewayd("--dsn", dsn, *command) for command in commands}
+    told = {command: await chimewayd("--dsn", dsn, *command) for command in commands}
 
     assert {
         name: FORBIDDEN.findall(ended.stdout + ended.stderr) for name, ended in told.items()
     } == {name: [] for name in told}
-    assert "red" in told["explain"].stdout
+    assert "red" in told[commands[0]].stdout
+    assert "already paused" in told["pause", "email", "--reason", "again"].stdout
+    (again,) = told["status", "--json"].document["channels"]
+    assert again["pause_reason"] == TRICKS
 
 
 async def test_log_lines_cannot_be_forged(

@@ -37,11 +37,11 @@ METRICS: Final[tuple[Metric, ...]] = (
         "How long the oldest due delivery has waited; 0 where nothing is due.",
         of_queues(lambda queue: queue.oldest_due_seconds or 0.0),
     ),
-    Total(
-        "chimewayd_queue_ended_total",
+    Gauge(
+        "chimewayd_queue_ended",
         ("channel", "status"),
-        "Deliveries that ended since the schema was made, by state: succeeded, suppressed, "
-        "cancelled.",
+        "Deliveries that have ended since the schema was made, by state: succeeded, suppressed, "
+        "cancelled. A replay takes its own out again.",
         of_columns("succeeded", "suppressed", "cancelled"),
     ),
     Gauge(

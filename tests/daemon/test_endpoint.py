@@ -148,7 +148,7 @@ async def test_metrics_count_what_was_delivered(
     assert of("delivery_latency_seconds_count") == 2
     # One of the two waited for its retry.
     assert (of("delivery_latency_seconds_sum") or 0) > (of("pickup_latency_seconds_sum") or 0)
-    assert of("queue_ended_total", status="cancelled") == 1
+    assert of("queue_ended", status="cancelled") == 1
     assert of("in_hand") == 0
     assert value(figures, "chimewayd_notifications_total") != 0
     assert value(figures, "chimewayd_claim_batch_size_sum") == 4

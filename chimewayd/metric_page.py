@@ -33,7 +33,10 @@ class MetricPage(Collector):
     def render(self, queues: Sequence[QueueFigures], accept: str) -> tuple[bytes, str]:
         """Return the page and its content type, in the format that the scraper accepts."""
         self._queues = queues
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # it compares what the scraper calls a version with numbers
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
     def describe(self) -> list[Metric]:

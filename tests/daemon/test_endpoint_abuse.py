@@ -118,3 +118,21 @@ async def test_bad_request_is_refused_and_fills_no_log(
     assert ready.status == 200
     assert [line for line in stopped.lines if line["level"] != "info"] == []
     assert daemon.other_output == []
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        'application/openmetrics-text; version="1.0.0"',
+        "application/openmetrics-text; version=new",
+        "text/plain; version=1.x",
+    ],
+)
+async def test_scraper_that_wants_a_version_that_is_none_gets_the_page(
+    daemon: Daemon, accept: str
+) -> None:
+    page = await ask(await address_of(daemon), "/metrics", headers={"Accept": accept})
+
+    assert page.status == 200
+    assert "# TYPE chimewayd_ready gauge" in page.text
+    assert daemon.of("page_failed") == []

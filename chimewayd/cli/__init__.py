@@ -37,7 +37,7 @@ from chimewayd.cli import (
     tail,
 )
 from chimewayd.cli.failure import describe
-from chimewayd.cli.output import drop_stdout
+from chimewayd.cli.output import drop
 from chimewayd.cli.session import source_options
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -109,10 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # In a container: the kernel ends process 1 by no signal that it has no handler for.
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     exit_code = _invoke(arguments)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        drop_stdout()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            drop(stream)
     sys.exit(exit_code)
 
 

@@ -4,7 +4,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
 import click
@@ -68,10 +68,10 @@ def log_to_stderr() -> None:
     log.setup("warning", "console", sys.stderr.buffer)
 
 
-def drop_stdout() -> None:
+def drop(stream: TextIO) -> None:
     """Let what is still buffered go nowhere, so that the interpreter's exit does not complain."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)
 
 

@@ -132,10 +132,15 @@ def _supervise(
     return anyio.run(
         supervise,
         commands,
-        lambda said: click.echo(f"chimewayd: {said}", err=True),
+        _tell,
         systemd.to_manager(),
         systemd.watchdog_seconds(),
     )
+
+
+def _tell(said: str) -> None:
+    with suppress(OSError):  # nobody reads it any more: no reason to end the daemons
+        click.echo(f"chimewayd: {said}", err=True)
 
 
 def _member_names(name: str, processes: int) -> list[str]:

@@ -5,12 +5,14 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGKILL
 
 import anyio
 import anyio.abc
 import pytest
 from engine import Connection, check_invariants, insert
-from running import COMMAND, WAIT_SECONDS
+from running import COMMAND, WAIT_SECONDS, Daemon
 
 pytestmark = pytest.mark.anyio
 
@@ -74,3 +76,41 @@ async def test_log_on_a_full_disk_does_not_end_the_daemon(
         await ends_well(process)
 
     await check_invariants(connection)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
+async def test_process_that_dies_is_replaced_although_nobody_hears_its_parent_say_so(
+    dsn: str,
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    given = {
+        "CHIMEWAYD_DSN": dsn,
+        "CHIMEWAYD_CHANNELS": json.dumps({"email": {"adapter": "sink"}}),
+        "CHIMEWAYD_LOG_FORMAT": "json",
+    }
+    try:
+        process = await anyio.open_process(
+            [str(COMMAND), "run", "--processes", "2"],
+            stdin=subprocess.DEVNULL,
+            stderr=writer,
+            env=os.environ | given,
+        )
+    finally:
+        os.close(writer)
+    parent = Daemon(process)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(parent.read)
+            await parent.said("daemon_ready", 2)
+            children = anyio.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            os.kill(int((await children.read_text()).split()[0]), SIGKILL)
+            await parent.said("daemon_ready", 3)
+            stopped = await parent.stop()
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+
+    assert stopped.exit_code == 0

@@ -101,6 +101,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit status."""
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows its number: no reason to fail.
         with suppress(AttributeError):
@@ -117,11 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(exit_code)
 
 
+def _open_missing_streams() -> None:
+    """Open those that were closed when we began, before another file gets their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def _invoke(arguments: Sequence[str] | None) -> int:
     try:
         result = chimewayd.main(arguments, prog_name="chimewayd", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
@@ -130,6 +139,7 @@ def _invoke(arguments: Sequence[str] | None) -> int:
         if failure is None:
             traceback.print_exception(error)
             return 1
-        click.echo("\n".join(failure.lines), err=True)
+        with suppress(OSError):  # nobody reads it: the exit status is right all the same
+            click.echo("\n".join(failure.lines), err=True)
         return failure.exit_code
     return result if isinstance(result, int) else 0

@@ -20,7 +20,6 @@ _NOT_IN_LOCAL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\"(),:;
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z"
 )
-_NAME_AND_ADDRESS = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -103,10 +102,12 @@ def parse_mailbox(text: str) -> Mailbox:
         ValueError: as `parse_address`.
     """
     refuse_control(text)
-    named = _NAME_AND_ADDRESS.match(text)
-    if named is None:
-        return Mailbox("", parse_address(text.strip()))
-    name, address = named.groups()
+    text = text.strip()
+    # No pattern: it would try every way to share out a run of blanks.
+    before, bracket, address = text.removesuffix(">").rpartition("<")
+    if not bracket or not text.endswith(">"):
+        return Mailbox("", parse_address(text))
+    name = before.rstrip()
     if name.startswith('"') and name.endswith('"') and len(name) > 1:
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     elif "<" in name or ">" in name:

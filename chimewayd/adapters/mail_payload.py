@@ -21,6 +21,8 @@ LONGEST_SUBJECT = 998
 """Characters. Source: RFC 5322 section 2.1.1, unfolded by many readers."""
 LONGEST_VALUE = 998
 LONGEST_FILENAME = 200
+LONGEST_MAILBOX = 400
+"""An address has 254 at most; its header is one line where a name has no blanks."""
 
 _UNENCODABLE = re.compile(r"[\x00\ud800-\udfff]")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
@@ -108,8 +110,8 @@ class MailPayload(_Part):
     subject: str = Field(max_length=LONGEST_SUBJECT)
     text: str | None = None
     html: str | None = None
-    sender: str | None = Field(default=None, alias="from")
-    reply_to: str | None = None
+    sender: str | None = Field(default=None, alias="from", max_length=LONGEST_MAILBOX)
+    reply_to: str | None = Field(default=None, max_length=LONGEST_MAILBOX)
     headers: dict[str, str] = Field(default_factory=dict)
     attachments: tuple[AttachmentField, ...] = Field(default=(), strict=False)
     unsubscribe: UnsubscribeField | None = None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chimewayd.adapters.mail_address import parse_address
+from chimewayd.adapters.mail_address import parse_address, parse_mailbox
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,30 @@ def test_address_that_is_not_exactly_one_is_refused(text: str) -> None:
         parse_address(text)
 
     assert text not in str(caught.value) or len(text) < 3
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [
+        ("ada@example.org", "", "ada@example.org"),
+        (" <ada@example.org> ", "", "ada@example.org"),
+        ("Ada  Lovelace <ada@example.org>", "Ada  Lovelace", "ada@example.org"),
+        ('"Shop <best>" <shop@example.org>', "Shop <best>", "shop@example.org"),
+        ('"a \\"b\\"" <a@b>', 'a "b"', "a@b"),
+    ],
+)
+def test_mailbox_is_a_name_and_an_address(text: str, name: str, address: str) -> None:
+    mailbox = parse_mailbox(text)
+
+    assert (mailbox.name, str(mailbox.address)) == (name, address)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<a@b", "a@b>", "<a@b>, <c@d>", "a > <c@d>", "<<a@b>>", "<a@b> c", " " * 20_000]
+)
+def test_text_that_is_not_one_mailbox_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(?:is|has|holds) "):
+        parse_mailbox(text)
 
 
 @settings(deadline=None)

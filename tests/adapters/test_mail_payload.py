@@ -19,6 +19,7 @@ from chimewayd.adapters.mail_payload import parse_payload
         ('{"subject": "a", "text": "x", "from": "c4nary"}', "payload.from: is not an address"),
         ('{"subject": "a", "text": "x", "from": "a@b\\r\\nX: c4nary"}', "payload.from: holds"),
         ('{"subject": "a", "text": "x", "reply_to": "a@b, c4nary@d"}', "payload.reply_to: is not"),
+        (f'{{"subject": "a", "text": "x", "from": "{"c4nary" * 70}"}}', "payload.from: String"),
         ('{"subject": "a", "text": "x", "headers": []}', "payload.headers: must be"),
         ('{"subject": "a", "text": "x", "unsubscribe": {}}', "payload.unsubscribe: needs"),
         (

@@ -165,7 +165,7 @@ def wait_asked_for(text: str) -> timedelta | None:
 def _kind(phase: Phase, reply: Reply, *, has_channels_sender: bool) -> type[Outcome]:
     if reply.code == _SERVICE_NOT_AVAILABLE or enhanced_code(reply) in _TOO_MUCH:
         return Throttled
-    if _RELAY_DENIED.search(reply.text):  # in soft words, too: Postfix answers 454 to strangers
+    if _RELAY_DENIED.search(_own_words(reply)):  # soft ones, too: Postfix answers 454 to strangers
         return Misconfigured
     match reply.code // 100:  # RFC 5321 section 4.2.1
         case 4:
@@ -188,6 +188,11 @@ def _kind_of_refusal(phase: Phase, reply: Reply, *, has_channels_sender: bool) -
     if phase is Phase.MAIL and has_channels_sender and not _is_too_large(code, enhanced):
         return Misconfigured
     return Permanent
+
+
+def _own_words(reply: Reply) -> str:
+    """Leave addresses out: one may spell anything, and no recipient's may pause the channel."""
+    return " ".join(word for word in reply.text.split() if "@" not in word)
 
 
 def _is_about_the_recipient(reply: Reply, enhanced: str | None) -> bool:

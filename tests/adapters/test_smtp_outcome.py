@@ -130,6 +130,21 @@ def test_denied_relaying_is_our_own_fault(code: int, text: str) -> None:
     assert kind(Phase.RCPT, code, text) is Misconfigured
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (550, "5.1.1 <relay-denied@example.org>: User unknown", Bounced),
+        (550, "relay.not.permitted@example.org: no such user", Bounced),
+        (450, "4.2.1 <relay-prohibited@example.org>: try later", Temporary),
+        (550, "5.7.1 <ada@relay-denied.example>: no thanks", Permanent),
+    ],
+)
+def test_what_an_address_says_is_not_what_the_relay_says(
+    code: int, text: str, expected: type[Outcome]
+) -> None:
+    assert kind(Phase.RCPT, code, text) is expected
+
+
 def test_refused_sender_is_the_channels_fault_or_the_payloads() -> None:
     refusal = (Phase.MAIL, 553, "5.7.1 sender address rejected: not owned by user")
 

@@ -96,6 +96,9 @@ class MessagingAdapter(HttpAdapter, ABC):
             return self.request(delivery, _message(delivery.payload_json))
         except ValueError as error:
             return Permanent(detail=str(error))
+        except orjson.JSONEncodeError:
+            # It reads what is nested deeper than what it writes.
+            return Permanent(detail="the payload is nested too deep")
 
     async def send(
         self, delivery: Delivery, request: Request, within: timedelta | None = None

@@ -34,6 +34,10 @@ BOTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+DEEP = json.loads("[" * 300 + "]" * 300)
+"""Nested deeper than we write JSON, and not deeper than we and Postgres read it."""
+
+
 async def attempt(
     delivery: Delivery, hooks: Receiver, kind: str, recipient: str, payload: object
 ) -> Outcome:
@@ -51,18 +55,22 @@ async def attempt(
         ("slack", "C1", {"text": " "}),
         ("slack", "C1", {"text": "x" * 40_001}),
         ("slack", "", {"text": "Hello"}),
+        ("slack", "C1", {"text": "Hello", "blocks": DEEP}),
         ("slack", "https://u:p@hooks.example/", {"text": "Hello"}),
         ("teams", "C1", {"text": "Hello"}),
         ("teams", "https://hooks.example/", {"text": "x" * 28_672}),
         ("teams", "https://hooks.example/", {}),
+        ("teams", "https://hooks.example/", {"attachments": DEEP}),
         ("discord", "general", {"text": "Hello"}),
         ("discord", "１２", {"text": "Hello"}),  # noqa: RUF001 - digits, and no number of ours
         ("discord", "1", {"text": "x" * 2001}),
         ("discord", "1", {"embeds": []}),
+        ("discord", "1", {"embeds": DEEP}),
         ("telegram", "ada", {"text": "Hello"}),
         ("telegram", "1/../2", {"text": "Hello"}),
         ("telegram", "1", {"text": "x" * 4097}),
         ("telegram", "1", {"text": 5}),
+        ("telegram", "1", {"text": "Hello", "reply_markup": DEEP}),
         ("twilio", "015123456789", {"text": "Hello"}),
         ("twilio", "+4915123456789", {"text": "x" * 1601}),
         ("twilio", "+4915123456789", {"media_urls": "https://example.org/a.png"}),

@@ -102,7 +102,8 @@ class SlackAdapter(MessagingAdapter):
     def read(self, document: Any) -> Said:
         if isinstance(document, str):
             # A webhook answers in a word: ok, or what is wrong.
-            return Said() if document == "ok" else Said(code=document.split()[0])
+            word = next(iter(document.split()), None)
+            return Said() if document == "ok" else Said(code=word)
         return Said(
             code=find(document, "error"),
             message_id=find(document, "ts"),

@@ -211,3 +211,12 @@ async def test_reason_and_new_address_stand_in_the_detail(delivery: Delivery) ->
     assert outcome.detail == (
         "HTTP 400 Bad Request: group chat was upgraded to a supergroup chat: the chat is now -1001"
     )
+
+
+@pytest.mark.parametrize("body", [b'""', b'" "', b'"ok"', b""])
+async def test_answer_of_no_words_is_judged_by_its_status(delivery: Delivery, body: bytes) -> None:
+    async with receiver() as hooks:
+        hooks.default = Answer(body=body)
+        outcome = await attempt(delivery, hooks, "slack", hooks.url, {"text": "Hello"})
+
+    assert isinstance(outcome, Succeeded)

@@ -57,8 +57,10 @@ class TeamsAdapter(MessagingAdapter):
         "InvalidRequestContent": Meaning.PERMANENT,
         # Of a connector: what Teams said inside.
         "HTTP error 400": Meaning.PERMANENT,
+        "HTTP error 401": Meaning.BOUNCED,
         "HTTP error 403": Meaning.BOUNCED,
         "HTTP error 404": Meaning.BOUNCED,
+        "HTTP error 410": Meaning.BOUNCED,
         "HTTP error 413": Meaning.PERMANENT,
         "HTTP error 429": Meaning.THROTTLED,
     }

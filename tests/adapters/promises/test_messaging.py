@@ -101,6 +101,7 @@ class TestTeams(ProviderPromises):
         (said(429, "", **{"Retry-After": "30"}), Throttled),
         (said(200, "delivery failed: Microsoft Teams endpoint returned HTTP error 429"), Throttled),
         (said(200, "delivery failed: Microsoft Teams endpoint returned HTTP error 404"), Bounced),
+        (said(200, "delivery failed: Microsoft Teams endpoint returned HTTP error 410"), Bounced),
         (said(200, "delivery failed: Microsoft Teams endpoint returned HTTP error 500"), Temporary),
         (said(200, "delivery failed: Microsoft Teams endpoint returned HTTP error 599"), Temporary),
         (said(502, ""), Temporary),

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from chimewayd.adapters.base import Adapter, AdapterSettings, HoldsNothing
-from chimewayd.models import Delivery, Outcome, Succeeded
+from chimewayd.models import Delivery, Outcome, Permanent, Succeeded, Unsubscribed
 
 _SINK = Succeeded(detail="sink_all: nothing was sent")
 _OVERRIDE = "recipient_override: this went to the recipient of the configuration"
@@ -49,5 +49,10 @@ class OneRecipient:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         outcome = await self._adapter.deliver(delivery._replace(recipient=self._recipient))
+        if isinstance(outcome, Unsubscribed):
+            # Whoever said so is not the one who would be suppressed for it.
+            outcome = Permanent(
+                detail=outcome.detail, status_code=outcome.status_code, response=outcome.response
+            )
         told = f"; {outcome.detail}" if outcome.detail else ""
         return replace(outcome, detail=f"{_OVERRIDE}{told}")

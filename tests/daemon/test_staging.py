@@ -42,3 +42,5 @@ async def test_recipient_override_sends_everything_there_and_says_so_each_time(
     said = "recipient_override: this went to the recipient of the configuration"
     assert [line["detail"].startswith(said) for line in lines] == [True, True]
     assert "410" in lines[1]["detail"]
+    # Who answered is not who is written to otherwise.
+    assert await connection.fetchval("select count(*) from chimeway.suppressions") == 0

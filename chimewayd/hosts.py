@@ -17,6 +17,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -52,15 +53,18 @@ def host_of(recipient: str) -> str:
     return domain.strip("> ").lower() if at else recipient
 
 
+Key: TypeAlias = tuple[UUID, int]
+"""Delivery and claim: one whose lease was lost may be called again meanwhile."""
+
+
 @dataclass(slots=True)
 class Host:
     """One host."""
 
-    taken: int = 0
-    """Calls under way, and deliveries that may begin."""
+    taken: set[Key] = field(default_factory=set)
+    """Calls under way, and deliveries that may begin; none of those from before the limit."""
     line: deque[Delivery] = field(default_factory=deque)
-    started: dict[tuple[UUID, int], float] = field(default_factory=dict)
-    """By delivery and claim: one whose lease was lost may be called again meanwhile."""
+    started: dict[Key, float] = field(default_factory=dict)
     call_seconds: float = 0.0
     """How long its calls take, lately."""
     turn_at: float = 0.0
@@ -69,6 +73,12 @@ class Host:
     def seconds_a_call(self, now: float) -> float:
         oldest = min(self.started.values(), default=now)
         return max(self.call_seconds, now - oldest)
+
+    def next_in_line(self) -> Delivery:
+        """Let the first in line begin."""
+        delivery = self.line.popleft()
+        self.taken.add(_key(delivery))
+        return delivery
 
     def note(self, seconds: float, now: float) -> None:
         before = self.call_seconds
@@ -88,8 +98,8 @@ class Hosts:
     def admit(self, delivery: Delivery, now: float) -> Unsent | bool:
         """Take in a delivery: True, it may begin; False, it waits in line; else it goes back."""
         host = self._host(host_of(delivery.recipient), now)
-        if host.taken < self.limit:
-            host.taken += 1
+        if len(host.taken) < self.limit:
+            host.taken.add(_key(delivery))
             return True
         if len(host.line) < self._fitting(host, now):
             host.line.append(delivery)
@@ -101,9 +111,8 @@ class Hosts:
         self.limit = limit
         begun: list[Delivery] = []
         for host in self._hosts.values():
-            while host.line and host.taken < limit:
-                host.taken += 1
-                begun.append(host.line.popleft())
+            while host.line and len(host.taken) < limit:
+                begun.append(host.next_in_line())
         return begun
 
     def shed(self, now: float) -> list[Unsent]:
@@ -143,14 +152,14 @@ class Hosts:
     def start(self, delivery: Delivery, now: float) -> None:
         """A call begins."""
         if host := self._hosts.get(host_of(delivery.recipient)):
-            host.started[delivery.delivery_id, delivery.claim_id] = now
+            host.started[_key(delivery)] = now
 
     def finish(self, delivery: Delivery, now: float, *, was_made: bool = True) -> Delivery | None:
         """A call is over, or was not made; return who may begin in its place."""
         host = self._hosts.get(host_of(delivery.recipient))
         if host is None:
             return None
-        started = host.started.pop((delivery.delivery_id, delivery.claim_id), None)
+        started = host.started.pop(_key(delivery), None)
         if started is None:
             # It began before there was a limit.
             return None
@@ -161,13 +170,12 @@ class Hosts:
     def leave(self, delivery: Delivery) -> Delivery | None:
         """One that might have begun is gone; return who may begin in its place."""
         host = self._hosts.get(host_of(delivery.recipient))
-        if host is None or not host.taken:
+        if host is None or (key := _key(delivery)) not in host.taken:
             return None
-        host.taken -= 1
-        if not host.line or host.taken >= self.limit:
+        host.taken.remove(key)
+        if not host.line or len(host.taken) >= self.limit:
             return None
-        host.taken += 1
-        return host.line.popleft()
+        return host.next_in_line()
 
     def give_up_lines(self) -> list[Delivery]:
         """Take out all that wait in line."""
@@ -187,6 +195,10 @@ class Hosts:
             }
         host = self._hosts[name] = Host()
         return host
+
+
+def _key(delivery: Delivery) -> Key:
+    return delivery.delivery_id, delivery.claim_id
 
 
 def clock() -> float:

@@ -238,7 +238,7 @@ async def test_call_that_is_not_begun_says_nothing_of_the_pace_of_its_host() -> 
 
     assert hosts is not None
     host = hosts._hosts[unsent.recipient]
-    assert (host.taken, host.call_seconds) == (0, 0)
+    assert (host.taken, host.call_seconds) == (set(), 0)
 
 
 async def test_delivery_whose_lease_was_lost_meanwhile_is_not_begun() -> None:

@@ -93,6 +93,25 @@ def test_limit_of_hosts_that_comes_later_counts_only_calls_that_begin_under_it()
     assert list(iter(slots.next, None)) == after[:1]
 
 
+def test_limit_of_hosts_that_comes_later_is_not_loosened_by_those_that_waited_before() -> None:
+    slots = Slots(10, {"hooks": 10}, PLENTY)
+    before = deliveries(2, recipient="https://slow.example/")
+    slots.take(before)
+    slots.queue(before)
+
+    slots.configure(10, {"hooks": 10}, PLENTY, [], {"hooks": 1})
+    after = deliveries(3, recipient="https://slow.example/")
+    slots.take(after)
+    slots.queue(after)
+    assert list(iter(slots.next, None)) == [*before, after[0]]
+    for delivery in before:
+        slots.finish(delivery)
+
+    assert slots.next() is None
+    slots.finish(after[0])
+    assert list(iter(slots.next, None)) == after[1:2]
+
+
 def test_delivery_that_is_called_again_during_its_first_call_gives_back_both_calls() -> None:
     slots = Slots(10, {"hooks": 10}, PLENTY, host_limits={"hooks": 2})
     (first,) = deliveries(1, recipient="https://slow.example/", claim_id=1)

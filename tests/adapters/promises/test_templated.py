@@ -14,6 +14,9 @@ from chimewayd.testing import CANARY, Provider, ProviderPromises, Target, promis
 from chimewayd.testing.http_provider import HttpProvider
 from chimewayd.testing.receiver import HERE, receiver
 
+LONG_ENOUGH = timedelta(seconds=4)
+"""For the process that renders to start, on a crowded machine too."""
+
 
 class TestTemplatedWebhook(ProviderPromises):
     kind = "webhook"
@@ -21,6 +24,7 @@ class TestTemplatedWebhook(ProviderPromises):
     answers = ((200, Succeeded), (301, Permanent), (503, Temporary))
 
     def adapter(self, target: Target, timeout: timedelta = promises.LONG) -> Adapter:
+        timeout = max(timeout, LONG_ENOUGH)
         return Templated(super().adapter(target, timeout), self.folder, timeout)
 
     @pytest.fixture

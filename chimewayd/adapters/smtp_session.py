@@ -147,8 +147,8 @@ class Session:
             while transport.get_write_buffer_size() > CHUNK_BYTES:  # noqa: ASYNC110 - as below
                 # The library keeps to itself when the connection can take more.
                 await anyio.sleep(DRAIN_LOOK_SECONDS)
+        protocol.write(content[last:])  # raises where the relay has gone meanwhile
         progress.is_handed_over = True
-        protocol.write(content[last:])
         try:
             return Reply(*await protocol.read_response())
         except asyncio.CancelledError:

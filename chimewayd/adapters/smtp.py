@@ -110,7 +110,7 @@ class SmtpAdapter:
                 return _timed_out(progress, self._relay)
             return _lost(error, progress, self._relay)
 
-    async def _compose(self, delivery: Delivery) -> Mail | Permanent:
+    async def _compose(self, delivery: Delivery) -> Mail | Permanent | Temporary:
         settings = self._settings
         try:
             recipient = parse_address(delivery.recipient)
@@ -125,6 +125,8 @@ class SmtpAdapter:
                 payload = payload.model_copy(update={"html": await inline_css(payload.html)})
             delivery_id, now = str(delivery.delivery_id), datetime.now(UTC)
             return compose(self._letterhead, payload, attachments, recipient, delivery_id, now)
+        except anyio.BrokenWorkerProcess:
+            return Temporary(detail="payload.html: the process that inlines its CSS died over it")
         except (UnicodeError, LookupError, email.errors.MessageError):
             return Permanent(detail="payload cannot be written as a mail")
         except ValueError as error:

@@ -10,7 +10,7 @@ from mailing import mail_to, smtp
 from relay import relay
 
 from chimewayd.adapters.mail_css import inline_css
-from chimewayd.models import Delivery, Succeeded, TimedOut
+from chimewayd.models import Delivery, Succeeded, Temporary, TimedOut
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +73,15 @@ async def test_css_that_takes_long_ends_at_the_deadline_and_delays_nobody(
     assert isinstance(outcome, TimedOut)
     assert not outcome.request_sent
     assert beats > 10
+
+
+async def test_html_that_kills_whoever_inlines_it_fails_alone(delivery: Delivery) -> None:
+    async with relay() as smarthost, smtp(smarthost.port, inline_css=True) as adapter:
+        deep = await adapter.deliver(mail_to(delivery, html="<style>p{}</style>" + "<b>" * 50_000))
+        plain = await adapter.deliver(mail_to(delivery, html="<p>Hi"))
+
+    assert (type(deep), type(plain)) == (Temporary, Succeeded)
+    assert deep.detail == "payload.html: the process that inlines its CSS died over it"
 
 
 def test_main_module_does_nothing_where_a_worker_imports_it() -> None:

@@ -14,10 +14,13 @@ _NAMES = (
 )
 _SECRET_NAME = re.compile(rf"(?:.*[_.-])?(?:listen_|ssl|pg)?(?:{_NAMES})", re.IGNORECASE)
 
+_DSN = "postgres(?:ql)?://"
+
 # Each with what must be in a text before the pattern is worth trying.
 _IN_TEXT: Final = (
-    # scheme://user:password@host; a careless DSN may hold a slash in its password.
-    ("@", re.compile(r"(postgres(?:ql)?://[^\s:@/]*):[^\s\"']*@"), rf"\1:{STRUCK}@"),
+    # scheme://user:password@host; a careless DSN may hold a slash in its password, but not the
+    # next DSN: who repeats the beginning of one for pages would have each searched to the end.
+    ("@", re.compile(rf"({_DSN}[^\s:@/]*):(?:(?!{_DSN})[^\s\"'])*@"), rf"\1:{STRUCK}@"),
     ("@", re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/]*@"), rf"\1:{STRUCK}@"),
     # password=…, as in a query, a connection string or a repr; 'password': '…', as in JSON.
     (

@@ -10,6 +10,7 @@ from loglines import HOSTILE, SECRET, URL, lines, restored_logging, started
 
 from chimewayd import log
 from chimewayd.log import Event
+from chimewayd.redaction import redact_text
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +131,11 @@ def test_the_text_of_an_exception_steers_no_terminal() -> None:
 
 def _fail(message: str) -> None:
     raise ConnectionError(message)
+
+
+def test_each_of_several_dsns_is_struck_out_and_none_is_looked_for_to_the_end() -> None:
+    both = f"postgres://a:{SECRET}/x@h,postgres://b:{SECRET}@g/d"
+
+    assert redact_text(both) == "postgres://a:***@h,postgres://b:***@g/d"
+    many = "@ " + "postgres://:" * 200_000
+    assert redact_text(many) == many

@@ -1,7 +1,8 @@
 """Bound, clean and redact what a provider said before it becomes evidence in an outcome."""
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from chimewayd.redaction import redact_text
 
@@ -14,6 +15,7 @@ MESSAGE_ID_LIMIT_BYTES = 255
 # Shorter than this it is no secret, and blotting it out would spoil every other text.
 SHORTEST_SECRET = 6
 _REDACTED = "[redacted]"
+_ESCAPED_BY_DOTNET = re.compile(r"""["&'+<>`]""")
 # C0, DEL and C1 controls, line separators, and the marks that turn the reading direction:
 # NUL cannot be stored, and the others can forge a line on an operator's terminal.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
@@ -22,7 +24,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-
 def secret_words(values: Iterable[str]) -> tuple[str, ...]:
     """List what to blot out, longest first: each value, and each word of it (`Bearer …`)."""
     words = {word for value in values for word in (value, *value.split())}
-    return tuple(sorted((word for word in words if len(word) >= SHORTEST_SECRET), key=_longest))
+    spelt = {one for word in words if len(word) >= SHORTEST_SECRET for one in _spellings(word)}
+    return tuple(sorted(spelt, key=_longest))
 
 
 def clean(
@@ -41,6 +44,15 @@ def clean(
     line = _UNPRINTABLE.sub(" ", text).strip().encode()
     kept = line[-limit_bytes:] if keep_end else line[:limit_bytes]
     return kept.decode(errors="ignore") or None
+
+
+def _spellings(word: str) -> Iterator[str]:
+    """Spell a word as it is, and as JSON may hold it where a request is repeated."""
+    yield word
+    quoted = json.dumps(word, ensure_ascii=False)[1:-1]
+    yield quoted
+    yield quoted.replace("/", r"\/")  # as PHP does by default
+    yield _ESCAPED_BY_DOTNET.sub(lambda found: f"\\u{ord(found[0]):04X}", word)
 
 
 def _longest(word: str) -> tuple[int, str]:

@@ -125,8 +125,9 @@ class HttpAdapter:
         """Ask each host for nothing but its head: the provider's, or those of recipients."""
         base_url = getattr(self._http_settings, "base_url", None)
         given = recipients if base_url is None else [str(base_url)]
-        urls = [URL(one) for one in given if one.startswith(("http://", "https://"))]
-        origins = sorted({url.origin() for url in urls if url.host})[:MOST_HOSTS]
+        origins = sorted({url.origin() for url in map(_web_address, given) if url.host})[
+            :MOST_HOSTS
+        ]
         answers = [await self.call("HEAD", origin, b"", {}, is_ours=True) for origin in origins]
         return [
             Reach(str(origin), None if isinstance(answer, Answer) else answer.detail or "failed")
@@ -174,6 +175,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     except (TimeoutError, aiohttp.ClientError, OSError):
         pass
     return bytes(said)
+
+
+def _web_address(text: str) -> URL:
+    """Return an address that can be called, or an empty one."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return URL()
+    return url if url.scheme in ("http", "https") else URL()
 
 
 def _host(url: URL) -> str:

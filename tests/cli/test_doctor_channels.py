@@ -76,7 +76,7 @@ async def test_hosts_of_recent_recipients_are_asked_for_their_head(
 ) -> None:
     await engine.configure(connection, "one")
     nobody = f"http://127.0.0.1:{closed_port()}/hook"
-    for recipient in (nobody, nobody + "/again"):
+    for recipient in (nobody, nobody + "/again", "http://[broken/"):
         delivery = await engine.claim_one(connection, channel="one", recipient=recipient)
         await engine.record(connection, delivery)
 

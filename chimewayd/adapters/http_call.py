@@ -191,14 +191,16 @@ def _host(url: URL) -> str:
 
 
 def _failed(url: URL, exchange: _Exchange, error: Exception, *, is_ours: bool) -> Outcome:
+    refused = Misconfigured if is_ours else Permanent
     if denied := _denied(error):
         detail = f"destination_denied: {_host(url)}: {denied}; "
         detail += "the channel's setting allow_networks can allow it"
-        return Misconfigured(detail=detail) if is_ours else Permanent(detail=detail)
+        return refused(detail=detail)
     # A certificate that was refused is a ValueError, too: Python made it one.
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientSSLError):
         # The resolver and the client know more bad host names than we do.
-        return Permanent(detail="recipient is not a valid URL")
+        what = f"{_host(url)}: the address cannot be called"
+        return refused(detail=what if is_ours else "recipient is not a valid URL")
     detail = f"{_host(url)}: {_reason(error)}"
     if exchange.request_sent:
         return Uncertain(detail=detail)

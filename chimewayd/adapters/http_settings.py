@@ -68,6 +68,9 @@ class HttpSettings(AdapterSettings):
                 raise ValueError("is not a valid URL") from None
             if url.scheme not in ("http", "https") or not url.host or url.path not in ("", "/"):
                 raise ValueError("is not the URL of an HTTP proxy")
+            # Refused with the first request otherwise, and then each recipient would be at fault.
+            if ":" in (url.user or "") or not _login(url):
+                raise ValueError("has a user or a password that HTTP cannot carry")
         return proxy
 
     @field_validator("ca_file")
@@ -96,8 +99,7 @@ class HttpSettings(AdapterSettings):
         url = URL() if self.proxy is None else URL(self.proxy.get_secret_value())
         if url.password is None or url.raw_password is None:
             return ()
-        login = f"{url.user or ''}:{url.password}".encode()
-        return (url.password, url.raw_password, base64.b64encode(login).decode())
+        return (url.password, url.raw_password, base64.b64encode(_login(url)).decode())
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return what aiohttp takes as `ssl`; True is its own context, shared by all sessions."""
@@ -110,6 +112,14 @@ class HttpSettings(AdapterSettings):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _login(url: URL) -> bytes:
+    """Return user and password as they are sent, which is in Latin-1; empty: they cannot be."""
+    try:
+        return f"{url.user or ''}:{url.password or ''}".encode("latin-1")
+    except UnicodeEncodeError:
+        return b""
 
 
 def _trust(file: Path) -> ssl.SSLContext:

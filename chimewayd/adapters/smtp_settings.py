@@ -158,6 +158,10 @@ class SmtpSettings(AdapterSettings):
     @field_validator("host")
     @classmethod
     def _is_a_host(cls, host: str) -> str:
+        try:
+            host.encode("idna")  # a part is empty or too long: no look-up takes it
+        except UnicodeError:
+            raise ValueError("is no host name or IP address") from None
         if not _HOST.match(host):
             raise ValueError("is no host name or IP address")
         return host

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from chimewayd.adapters import make
+from chimewayd.errors import ConfigError
 from chimewayd.models import Delivery, Outcome, Permanent, Succeeded, Temporary, Unavailable
 from chimewayd.testing.receiver import receiver
 
@@ -167,3 +168,12 @@ async def test_internal_address_is_asked_of_the_proxy_where_it_is_allowed(
 
     assert isinstance(outcome, Succeeded)
     assert len(middle.heads) == 1
+
+
+@pytest.mark.parametrize("login", ["ada:€uro", "a%3Ada:secret"])
+def test_login_that_cannot_be_written_is_refused_at_the_start(login: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make("hooks", "webhook", {"proxy": f"http://{login}@proxy.example:3128"}, LONG)
+
+    assert caught.value.setting == "channels.hooks.settings.proxy"
+    assert "secret" not in str(caught.value)

@@ -213,3 +213,15 @@ async def test_gateway_inside_the_network_that_nobody_allowed_is_our_own_fault(
         )
 
     assert isinstance(outcome, Misconfigured)
+
+
+async def test_address_of_ours_that_cannot_be_called_loses_no_delivery(delivery: Delivery) -> None:
+    settings = {**BOTS["telegram"], "base_url": "https://api..example/"}
+
+    async with make("chat", "telegram", settings, LONG) as adapter:
+        outcome = await adapter.deliver(
+            delivery._replace(recipient="1", payload_json='{"text": "Hello"}')
+        )
+
+    assert isinstance(outcome, Misconfigured)
+    assert outcome.detail == "api..example:443: the address cannot be called"

@@ -23,6 +23,8 @@ RIGHT: Mapping[str, object] = {"host": "mail.example.org", "from": "Shop <shop@e
         ({"host": "c4nary host"}, "host"),
         ({"host": "c4nary\r\nhost"}, "host"),
         ({"host": ""}, "host"),
+        ({"host": "c4nary..example"}, "host"),
+        ({"host": "c4nary" * 11}, "host"),
         ({"from": "c4nary"}, "from"),
         ({"from": "a@example.org, c4nary@example.org"}, "from"),
         ({"from": "c4nary\r\nBcc: <a@example.org>"}, "from"),

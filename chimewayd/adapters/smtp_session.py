@@ -34,6 +34,7 @@ QUIET_SECONDS = 1.0
 
 # The relay says that it closes, or we no longer agree on what was said before.
 _LAST_ANSWERS = frozenset({421, 503})
+_REFUSALS = range(400, 600)
 
 
 @dataclass(slots=True)
@@ -121,7 +122,9 @@ class Session:
             reply = await self._content(stuffed(mail.content), progress)
             # The relay forgets what it accepted by itself (RFC 5321 section 4.1.1.4).
             self._is_clean = is_accepted(Phase.CONTENT, reply.code)
-        if reply.code in _LAST_ANSWERS:
+        # Neither yes nor no is the answer to something else: the next one would be, too.
+        is_answer = reply.code in _REFUSALS or is_accepted(progress.phase, reply.code)
+        if reply.code in _LAST_ANSWERS or not is_answer:
             self.cut()
         return reply
 

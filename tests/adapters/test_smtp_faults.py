@@ -285,3 +285,14 @@ async def test_two_refusals_do_not_spoil_the_connection(mail: Delivery) -> None:
     assert isinstance(outcome, Succeeded)
     assert smarthost.connections_ever == 1
     assert smarthost.verbs().count("RSET") == 2
+
+
+async def test_conversation_that_got_muddled_begins_anew(mail: Delivery) -> None:
+    async with relay() as smarthost, smtp(smarthost.port, timedelta(seconds=4)) as adapter:
+        smarthost.script(Verb.DOT, "250 OK\r\n250 and once more")
+        first = await adapter.deliver(mail)
+        smarthost.script(Verb.DOT)
+        muddled, anew = [await adapter.deliver(mail) for _ in range(2)]
+
+    # The line too many passes for the answer to MAIL, that one for the next, and DATA has none.
+    assert [type(one) for one in (first, muddled, anew)] == [Succeeded, Temporary, Succeeded]

@@ -16,6 +16,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from chimewayd.adapters.evidence import clean
+from chimewayd.adapters.http_request import KEY_IN_PATH
 from chimewayd.models import (
     Bounced,
     Misconfigured,
@@ -27,6 +28,7 @@ from chimewayd.models import (
     Uncertain,
     Unsubscribed,
 )
+from chimewayd.redaction import STRUCK
 
 LONGEST_RETRY_AFTER = timedelta(days=365)
 """Only a bound on nonsense: the channel's own cap is far below."""
@@ -176,7 +178,7 @@ def describe(status: int) -> str:
 
 
 def _without_query(location: str | None) -> str:
-    """Name a redirect's target without what may be secret in it: user, query, fragment."""
+    """Name a redirect's target without what may be a key: user, long parts, query, fragment."""
     if not location:
         return "nowhere"
     try:
@@ -185,4 +187,5 @@ def _without_query(location: str | None) -> str:
         return "an unreadable target"
     host = parts.netloc.rpartition("@")[2]
     origin = f"{parts.scheme}://{host}" if host and parts.scheme else f"//{host}" if host else ""
-    return clean(origin + parts.path, limit_bytes=_TARGET_LIMIT_BYTES) or "an unreadable target"
+    path = KEY_IN_PATH.sub(STRUCK, parts.path)
+    return clean(origin + path, limit_bytes=_TARGET_LIMIT_BYTES) or "an unreadable target"

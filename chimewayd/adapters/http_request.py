@@ -10,6 +10,8 @@ from yarl import URL
 # because receivers disagree on what the other octets mean).
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
+KEY_IN_PATH = re.compile(r"[^/]{20,}")
+"""Ids and words of an address are shorter, keys are longer."""
 _BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\s]")
 
 # Source: RFC 9110 section 7.6.1 and RFC 9112 section 6: they belong to the connection.
@@ -63,6 +65,12 @@ def target(recipient: str) -> URL:
     if not url.host:
         raise ValueError("names no host")
     return url
+
+
+def keys_of(url: URL) -> tuple[str, ...]:
+    """List what of an address may be a key: parts of its path, and its query."""
+    parts = (part for part in (*url.parts, *url.raw_parts) if KEY_IN_PATH.fullmatch(part))
+    return (url.raw_query_string, *url.query.values(), *parts)
 
 
 def refuse_header(name: str, value: str) -> None:

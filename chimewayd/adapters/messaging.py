@@ -32,12 +32,9 @@ from chimewayd.adapters.http_outcome import (
     outcome_of,
     parse_retry_after,
 )
-from chimewayd.adapters.http_request import target
+from chimewayd.adapters.http_request import keys_of, target
 from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.models import Delivery, Outcome, Permanent
-
-_SHORTEST_SECRET_IN_PATH = 20
-"""Ids and words of an address are shorter, keys are longer."""
 
 
 class Request(NamedTuple):
@@ -125,7 +122,8 @@ class MessagingAdapter(HttpAdapter, ABC):
         return self._judge(request, answer)
 
     def _judge(self, request: Request, answer: Answer) -> Outcome:
-        secrets = self._secrets + _secrets_of(request.url) + secret_words(request.secrets)
+        address = (str(request.url), *keys_of(request.url))
+        secrets = self._secrets + secret_words((*address, *request.secrets))
         said = self.read(_document(answer.body))
         meaning = self._meaning(answer.status, said)
         if meaning is Meaning.MISCONFIGURED and request.is_recipient:
@@ -218,9 +216,3 @@ def _document(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return body.decode(errors="replace").strip() or None
-
-
-def _secrets_of(url: URL) -> tuple[str, ...]:
-    """List what of an address may be a key: parts of its path, and its query."""
-    parts = [part for part in url.parts if len(part) >= _SHORTEST_SECRET_IN_PATH]
-    return secret_words((str(url), url.raw_query_string, *url.query.values(), *parts))

@@ -19,7 +19,7 @@ from chimewayd.adapters.base import AdapterSettings
 from chimewayd.adapters.evidence import clean, secret_words
 from chimewayd.adapters.http_call import HttpAdapter
 from chimewayd.adapters.http_outcome import classify
-from chimewayd.adapters.http_request import refuse_header, target
+from chimewayd.adapters.http_request import keys_of, refuse_header, target
 from chimewayd.adapters.http_settings import HttpSettings
 from chimewayd.adapters.signing import signature, signer
 from chimewayd.config_types import Whole
@@ -155,10 +155,9 @@ class WebhookAdapter(HttpAdapter):
     def _excerpt(self, body: bytes, url: URL) -> str | None:
         if not body:
             return None
-        # A receiver that echoes the request must not put its secrets into the record.
-        return clean(
-            body, self._secrets + secret_words((url.raw_query_string, *url.query.values()))
-        )
+        # A receiver that echoes the request must not put its secrets into the record, nor what
+        # of its address is a key: who may read that may not read recipients.
+        return clean(body, self._secrets + secret_words(keys_of(url)))
 
     def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str] | None:
         """Return the headers, or None where each secret that should sign has expired."""

@@ -59,7 +59,8 @@ def test_retry_after_reads_the_standard_librarys_dates(moment: datetime) -> None
         ("/a/b?token=1", "to /a/b"),
         ("//h.example/p?token=1", "to //h.example/p"),
         ("http://[broken", "to an unreadable target"),
-        ("https://u:p@h.example:8443/" + "x" * 9000, "to https://h.example:8443/xxx"),
+        ("https://u:p@h.example:8443/" + "x/" * 4500, "to https://h.example:8443/x/x/"),
+        ("https://h.example/t/" + "k" * 24 + "/", "to https://h.example/t/***/"),
         ("?token=1", "to an unreadable target"),
     ],
 )

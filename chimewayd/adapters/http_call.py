@@ -187,7 +187,7 @@ def _web_address(text: str) -> URL:
 
 
 def _host(url: URL) -> str:
-    return clean(url.authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
+    return clean(url.with_user(None).authority, limit_bytes=DETAIL_LIMIT_BYTES) or "recipient"
 
 
 def _failed(url: URL, exchange: _Exchange, error: Exception, *, is_ours: bool) -> Outcome:

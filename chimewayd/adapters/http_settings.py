@@ -95,11 +95,8 @@ class HttpSettings(AdapterSettings):
             yield "verify_tls", "no certificate is checked: anybody on the way can read and answer"
 
     def proxy_secrets(self) -> tuple[str, ...]:
-        """List the proxy's password in each form in which it goes there, which may repeat it."""
-        url = URL() if self.proxy is None else URL(self.proxy.get_secret_value())
-        if url.password is None or url.raw_password is None:
-            return ()
-        return (url.password, url.raw_password, base64.b64encode(_login(url)).decode())
+        """List what the proxy is told and nobody else may be."""
+        return () if self.proxy is None else login_secrets(URL(self.proxy.get_secret_value()))
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return what aiohttp takes as `ssl`; True is its own context, shared by all sessions."""
@@ -112,6 +109,13 @@ class HttpSettings(AdapterSettings):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def login_secrets(url: URL) -> tuple[str, ...]:
+    """List an address's password in each form in which it goes there, which may repeat it."""
+    if url.password is None or url.raw_password is None:
+        return ()
+    return (url.password, url.raw_password, base64.b64encode(_login(url)).decode())
 
 
 def _login(url: URL) -> bytes:

@@ -33,7 +33,7 @@ from chimewayd.adapters.http_outcome import (
     parse_retry_after,
 )
 from chimewayd.adapters.http_request import keys_of, target
-from chimewayd.adapters.http_settings import HttpSettings
+from chimewayd.adapters.http_settings import HttpSettings, login_secrets
 from chimewayd.models import Delivery, Outcome, Permanent
 
 
@@ -122,7 +122,7 @@ class MessagingAdapter(HttpAdapter, ABC):
         return self._judge(request, answer)
 
     def _judge(self, request: Request, answer: Answer) -> Outcome:
-        address = (str(request.url), *keys_of(request.url))
+        address = (str(request.url), *keys_of(request.url), *login_secrets(request.url))
         secrets = self._secrets + secret_words((*address, *request.secrets))
         said = self.read(_document(answer.body))
         meaning = self._meaning(answer.status, said)

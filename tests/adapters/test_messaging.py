@@ -1,5 +1,6 @@
 """What the adapters of chat and text services write, and what of an answer they keep."""
 
+import base64
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from chimewayd.adapters import make
 from chimewayd.adapters.http_outcome import LONGEST_RETRY_AFTER
 from chimewayd.adapters.messaging import seconds
-from chimewayd.models import Bounced, Delivery, Outcome, Succeeded, Throttled
+from chimewayd.models import Bounced, Delivery, Outcome, Succeeded, Throttled, Unavailable
 from chimewayd.testing.receiver import HERE, Answer, Receiver, receiver
 
 pytestmark = pytest.mark.anyio
@@ -220,3 +221,22 @@ async def test_answer_of_no_words_is_judged_by_its_status(delivery: Delivery, bo
         outcome = await attempt(delivery, hooks, "slack", hooks.url, {"text": "Hello"})
 
     assert isinstance(outcome, Succeeded)
+
+
+async def test_password_of_a_gateway_is_in_no_outcome(delivery: Delivery) -> None:
+    said = base64.b64encode(b"ada:c4nary-w0rd").decode()
+    message = delivery._replace(recipient="1", payload_json='{"text": "Hello"}')
+    async with receiver() as hooks:
+        hooks.default = Answer(status=502, body=f"no: Basic {said}, c4nary-w0rd".encode())
+        gateway = hooks.url.replace("://", "://ada:c4nary-w0rd@")
+        settings = {**HERE, **BOTS["telegram"], "base_url": gateway}
+        async with make("chat", "telegram", settings, LONG) as adapter:
+            refused = await adapter.deliver(message)
+    async with make("chat", "telegram", settings, LONG) as adapter:
+        away = await adapter.deliver(message)
+
+    (request,) = hooks.requests
+    assert request.headers["Authorization"] == f"Basic {said}"
+    assert refused.response == "no: Basic [redacted], [redacted]"
+    assert isinstance(away, Unavailable)
+    assert "c4nary" not in f"{refused} {away}"

@@ -14,6 +14,7 @@ from chimewayd.config_errors import setting_name
 from chimewayd.config_layers import Place
 from chimewayd.config_types import Rate
 from chimewayd.durations import render
+from chimewayd.redaction import redact_text
 
 DEFAULT = "default"
 HIDDEN = "(hidden)"
@@ -66,7 +67,7 @@ def _show(place: Place, value: object, settings: Settings) -> Shown:
     name = setting_name(place).partition(" / ")[0]
     if isinstance(value, SecretStr) and name in {"dsn", "listen_dsn"}:
         return Shown(name, f"{HIDDEN} {dsn.describe(value.get_secret_value())}", source)
-    return Shown(name, HIDDEN if _holds_secret(value) else _toml(value), source)
+    return Shown(name, HIDDEN if _holds_secret(value) else redact_text(_toml(value)), source)
 
 
 def _holds_secret(value: object) -> bool:

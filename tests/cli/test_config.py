@@ -110,6 +110,23 @@ async def test_no_secret_is_shown(file: Path, form: list[str]) -> None:
     assert WHSEC not in ended.stdout
 
 
+async def test_address_and_command_are_shown_without_a_password_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[channels.chat]\nadapter = "slack"\n'
+        f'settings = {{ base_url = "https://ada:{SECRET}@gateway.example/api" }}\n'
+        '[channels.own]\nadapter = "exec"\n'
+        f'settings = {{ command = ["/bin/true", "--password={SECRET}", "--fast"] }}\n',
+        "utf-8",
+    )
+
+    ended = await chimewayd("config", "show", "--config", str(path))
+
+    assert 'base_url = "https://ada:***@gateway.example/api"' in ended.stdout
+    assert '["/bin/true", "--password=***", "--fast"]' in ended.stdout
+    assert SECRET not in ended.stdout
+
+
 async def test_setting_is_shown_under_the_name_that_files_give_it(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(

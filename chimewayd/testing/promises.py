@@ -30,6 +30,8 @@ SHORT = timedelta(milliseconds=500)
 GRACE_SECONDS = 10
 """Far more than a deadline may be missed by; only a hang is longer."""
 
+DEEP = f'{{"subject": "Hi", "text": "Hello", "deep": {"[" * 300}{"]" * 300}}}'
+"""Parsers of JSON that read this may not be able to write it."""
 ANY_JSON = ["{}", "[]", "null", "1e999", '"text"', "123456789012345678901234567890", '{"cut": ']
 ANY_TEXT = ["", " ", "nobody", "a\r\nb: c", "http://", "http://127.0.0.1:1/", "@", "☃" * 2000]
 
@@ -69,7 +71,7 @@ class AdapterPromises:
         assert isinstance(outcome, Succeeded)
 
     @shows(Promise.RAISES_NOTHING)
-    @pytest.mark.parametrize("payload", ANY_JSON)
+    @pytest.mark.parametrize("payload", [*ANY_JSON, pytest.param(DEEP, id="deep")])
     async def test_no_payload_raises_anything(
         self, provider: Target, delivery: Delivery, payload: str
     ) -> None:

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
+from urllib.parse import unquote
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -103,7 +104,7 @@ def check_text(host: str, allowed: Sequence[Network]) -> None:
     Raises:
         DestinationDenied: it is an internal address in any spelling, or a name of loopback.
     """
-    name = host.rstrip(".").lower()
+    name = unquote(host).rstrip(".").lower()  # a URL may spell a host in octets
     if name == "localhost" or name.endswith(".localhost"):
         check("127.0.0.1", allowed)
     try:

@@ -143,6 +143,8 @@ async def test_proxy_that_is_away_is_named_as_such(delivery: Delivery) -> None:
         "169.254.169.254",
         "[fd00:ec2::254]",
         "127。0。0。1",
+        "%31%32%37.0.0.1",
+        "%6cocalhost",
     ],
 )
 async def test_internal_address_is_not_asked_of_the_proxy(delivery: Delivery, host: str) -> None:

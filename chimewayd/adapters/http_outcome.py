@@ -96,14 +96,14 @@ def classify(
         return Succeeded(status_code=status, response=excerpt)
     control = CONTROLS.get((headers.get(CONTROL_HEADER) or "").strip().lower())
     detail = describe(status)
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        where = _without_query(headers.get("Location"))
-        detail = f"redirect_not_followed: {detail}, to {where}"
-    elif Meaning.UNSUBSCRIBED in (meaning, control):
+    if Meaning.UNSUBSCRIBED in (meaning, control):
         meaning = Meaning.UNSUBSCRIBED if suppresses else Meaning.PERMANENT
         detail = f"the receiver wants nothing any more: {detail}"
     elif control is not None:
         meaning, detail = control, f"the receiver wants no repeat of this: {detail}"
+    elif HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        where = _without_query(headers.get("Location"))
+        detail = f"redirect_not_followed: {detail}, to {where}"
     elif meaning is Meaning.PERMANENT:
         detail = f"refused for good: {detail}"
     return outcome_of(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimewayd.adapters.http_outcome import LONGEST_RETRY_AFTER, classify, parse_retry_after
+from chimewayd.models import Permanent, Unsubscribed
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -71,3 +72,10 @@ def test_redirect_target_is_named_without_its_secrets(location: str, named: str)
     assert named in outcome.detail
     assert "token" not in outcome.detail
     assert len(outcome.detail) < 300
+
+
+def test_receiver_that_wants_nothing_any_more_is_heard_in_a_redirect_too() -> None:
+    said = {"Location": "https://h.example/closed", "webhook-delivery": "disable"}
+
+    assert type(classify(302, said, None, NOW)) is Unsubscribed
+    assert type(classify(302, said, None, NOW, suppresses=False)) is Permanent

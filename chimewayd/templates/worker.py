@@ -41,6 +41,8 @@ WHOLE_PAYLOAD = "payload" + JSON_SUFFIX
 
 # No leading underscore: that is where layouts and parts live. No dot: nothing leads out.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+LONGEST_REASON = 2000
+"""Longer ones repeat the data, each text of which is looked for in them and struck out."""
 # They waste time on purpose, or keep state between two renderings.
 _NO_GLOBALS = ("lipsum", "cycler", "joiner")
 
@@ -215,6 +217,8 @@ def _told(folder: Path, name: str, error: Exception) -> str:
             what = "it includes or calls itself without end"
         case _:
             what = str(error) or type(error).__name__
+    if len(what) > LONGEST_REASON:
+        what = type(error).__name__
     return f"template {where}, line {line}: {what}" if line else f"template {where}: {what}"
 
 

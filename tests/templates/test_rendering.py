@@ -148,6 +148,16 @@ async def test_broken_template_is_permanent_and_told_with_file_and_line(
     assert await rendered(renderer, "good") == {"text": "good"}
 
 
+async def test_reason_that_repeats_pages_of_data_is_told_by_its_kind(
+    renderer: Renderer, write: Write
+) -> None:
+    write("hi", text="{{ x[key] }}")
+
+    detail = await broken(renderer, "hi", x={}, key="a text of the payload " * 1000)
+
+    assert detail == "template hi/text.j2, line 1: UndefinedError"
+
+
 async def test_fault_in_a_part_is_told_with_the_part_and_its_line(
     renderer: Renderer, write: Write
 ) -> None:

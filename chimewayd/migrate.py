@@ -212,36 +212,33 @@ async def apply(
         MigrationDrift: see `pending`.
         TryAgain: another migration held the lock for half a minute.
     """
-    await _lock(connection)
-    try:
-        names = await unfinished(connection)
-        if names:
-            async with connection.transaction():
-                # Waiting for a lock on a table makes everybody else wait behind us.
-                await connection.execute("set local lock_timeout = '5s'")
-                await connection.execute(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
-                await connection.execute(SETTINGS)
-                # What is handed over is written anew, and must not look like what `_run` made.
-                async with connection.transaction():
-                    await connection.execute(rights.PREPARE)
-                await connection.execute(LEDGER)
-                todo = pending(await applied(connection))
-                for number, script in enumerate(todo, 1):
-                    begin(Step(number, len(todo), script.name))
-                    await _run(connection, script)
-                await connection.execute(rights.GRANT)
-        return names
-    finally:
-        await connection.execute("select pg_advisory_unlock($1)", LOCK)
-
-
-async def _lock(connection: asyncpg.Connection) -> None:
-    # Asked for again and again, not waited for: a waiting session would hold a snapshot.
     for _ in range(LOCK_ATTEMPTS):
-        if await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
-            return
+        # The lock is the transaction's: behind a pooler that of a session would be left behind.
+        async with connection.transaction(isolation="read_committed"):
+            if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+                return await _apply(connection, begin)
+        # Asked for again and again, not waited for: who waits holds a snapshot.
         await anyio.sleep(LOCK_RETRY_SECONDS)
     raise TryAgain("another chimewayd migrate is at work on this database: try again later")
+
+
+async def _apply(connection: asyncpg.Connection, begin: Callable[[Step], None]) -> list[str]:
+    names = await unfinished(connection)
+    if names:
+        # Waiting for a lock on a table makes everybody else wait behind us.
+        await connection.execute("set local lock_timeout = '5s'")
+        await connection.execute(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
+        await connection.execute(SETTINGS)
+        # What is handed over is written anew, and must not look like what `_run` made.
+        async with connection.transaction():
+            await connection.execute(rights.PREPARE)
+        await connection.execute(LEDGER)
+        todo = pending(await applied(connection))
+        for number, script in enumerate(todo, 1):
+            begin(Step(number, len(todo), script.name))
+            await _run(connection, script)
+        await connection.execute(rights.GRANT)
+    return names
 
 
 async def _run(connection: asyncpg.Connection, script: Script) -> None:

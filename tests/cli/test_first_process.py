@@ -19,8 +19,7 @@ AS_ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 AS_FIRST = ("unshare", *AS_ROOT, "--pid", "--fork", "--kill-child")
 WAITING = """
 select count(*) from pg_stat_activity
-where query like '%pg_try_advisory_lock%' and application_name = 'chimewayd/command'
-  and datname = current_database()
+where application_name = 'chimewayd/command' and datname = current_database()
 """
 
 

@@ -18,8 +18,7 @@ BIN = '[channels.bin]\nadapter = "sink"\n'
 NEW = '[channels.new]\nadapter = "sink"\n'
 WAITING_TO_MIGRATE = """
 select count(*) from pg_stat_activity
-where query like '%pg_try_advisory_lock%' and application_name = 'chimewayd/command'
-  and datname = current_database()
+where application_name = 'chimewayd/command' and datname = current_database()
 """
 SLOW_TO_LEAVE = """
 import pathlib

@@ -6,8 +6,9 @@ import anyio
 import asyncpg
 import pytest
 from engine import Connection, configure, delivery_in
+from pooler import pooled
 
-from chimewayd import migrate
+from chimewayd import migrate, session
 from chimewayd.errors import MigrationDrift, SchemaMismatch
 from chimewayd.models import Status
 
@@ -17,6 +18,11 @@ FUNCTION_NAMES = """
 select proname::text from pg_proc where pronamespace = 'chimeway'::regnamespace order by 1
 """
 FORGET_FUNCTIONS = "update chimeway.schema_migrations set checksum = 'old' where name = 'functions'"
+
+LOCKS_LEFT = """
+select count(*) from pg_locks as l join pg_database as d on d.oid = l.database
+where l.locktype = 'advisory' and d.datname = current_database()
+"""
 
 SHORT_SECONDS = 3
 SLOW_INDEX = f"""
@@ -213,3 +219,26 @@ async def test_rendered_sql_does_all_that_migrate_does(empty: Connection) -> Non
     assert await migrate.apply(empty) == []
     await configure(empty)
     await delivery_in(empty, Status.SUCCEEDED)
+
+
+async def test_run_through_a_pooler_leaves_no_lock_behind(
+    empty: Connection, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = migrate.unfinished
+
+    with pooled(empty_dsn, pool_size=3) as pooled_dsn:
+        ours, other = await session.connect(pooled_dsn), await session.connect(pooled_dsn)
+
+        async def unfinished(connection: Connection) -> list[str]:
+            # Somebody takes the process of the server that we had, if it is free.
+            await other.execute("begin; select 1")
+            return await look(connection)
+
+        monkeypatch.setattr(migrate, "unfinished", unfinished)
+        names = await migrate.apply(ours)
+        left = await empty.fetchval(LOCKS_LEFT)
+        ours.terminate()
+        other.terminate()
+
+    assert "functions" in names
+    assert left == 0

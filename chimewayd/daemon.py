@@ -30,7 +30,6 @@ from chimewayd.listen import listen
 from chimewayd.log import Event
 from chimewayd.models import Delivery
 from chimewayd.open_channels import OpenChannels, open_channels
-from chimewayd.outage import Outage
 from chimewayd.prune import prune
 from chimewayd.record import Desk, record, record_beside, release
 from chimewayd.reload import heed_reloads
@@ -175,13 +174,10 @@ async def _deliver(state: State, opened: OpenChannels) -> None:
 
 async def _listen(state: State) -> None:
     settings = state.settings
-    # Another server may be away while this one is not.
-    outage = state.outage if settings.listen_dsn is None else Outage()
     dsn = (settings.listen_dsn or settings.dsn).get_secret_value()
     await listen(
         dsn,
         state.bell,
-        outage,
         state.readiness.listening,
         state.sessions.upkeep,
         state.counts.listening,

@@ -135,10 +135,22 @@ class Deafness:
         self._listening.roundtrip_seconds = roundtrip_seconds
 
 
+class Absence(Outage):
+    """That there is no session to listen with: no sign of an outage, which others would notice.
+
+    The others have theirs, and go on; they may even be all that a limit of connections allows.
+    """
+
+    def _say_begun(self, error: DatabaseUnavailable) -> None:
+        log.warning(Event.LISTENER_LOST, error=str(error))
+
+    def _say_ended(self, away_seconds: float) -> None:
+        """Leave it to `listener_connected`."""
+
+
 async def listen(
     dsn: str,
     bell: Bell,
-    outage: Outage,
     connected: Callable[[], None],
     prober: Session | None = None,
     listening: Listening | None = None,
@@ -148,7 +160,7 @@ async def listen(
     `prober` sends the probes and should go the way that producers go; else the listener does.
     """
     listening = listening or Listening()
-    deafness = Deafness(listening)
+    deafness, absence = Deafness(listening), Absence()
 
     def heard_of_work(_: str) -> None:
         listening.notifications += 1
@@ -158,7 +170,7 @@ async def listen(
         session, ear = Session(dsn, "listener"), Ear()
         heard = {JOB_CHANNEL: heard_of_work, PROBE_CHANNEL: ear.hear}
         try:
-            await outage.outlast(partial(session.listen, heard, ear.lose))
+            await absence.outlast(partial(session.listen, heard, ear.lose))
             if failpoints.armed:
                 await failpoints.reach(failpoints.Point.ON_LISTEN)
             if not deafness.is_known:

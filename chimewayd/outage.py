@@ -34,7 +34,7 @@ class Outage:
     def begin(self, error: DatabaseUnavailable) -> None:
         if self.since is None:
             self.since = anyio.current_time()
-            log.error(Event.DATABASE_LOST, error=str(error))
+            self._say_begun(error)
 
     def end(self) -> None:
         if self.since is not None:
@@ -43,7 +43,13 @@ class Outage:
             # The errors of an outage are cycles: left until the collector looks by itself, they
             # spread over the heap, and each outage made the process larger.
             gc.collect()
-            log.info(Event.DATABASE_RESTORED, away_seconds=round(away, 3))
+            self._say_ended(away)
+
+    def _say_begun(self, error: DatabaseUnavailable) -> None:
+        log.error(Event.DATABASE_LOST, error=str(error))
+
+    def _say_ended(self, away_seconds: float) -> None:
+        log.info(Event.DATABASE_RESTORED, away_seconds=round(away_seconds, 3))
 
     async def outlast(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer. Only for questions that may be asked twice."""

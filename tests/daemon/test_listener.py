@@ -11,7 +11,6 @@ from stalling_proxy import Flow, proxied
 from chimewayd import listen as listen_module
 from chimewayd.errors import DatabaseUnavailable
 from chimewayd.listen import Bell, listen
-from chimewayd.outage import Outage
 from chimewayd.session import JOB_CHANNEL, Session
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +86,6 @@ async def listening(dsn: str, listen_dsn: str | None = None) -> AsyncIterator[Li
             listen,
             listen_dsn or dsn,
             listener.bell,
-            Outage(),
             listener.subscriptions.add,
             listener.prober,
         )

@@ -11,7 +11,9 @@ import anyio
 import asyncpg
 import databases
 import pytest
+from endpoint_client import ANY_PORT, address_of, scrape, value
 from engine import Connection, check_invariants, insert
+from logins import login
 from pooler import pooled
 from running import WEBHOOK, Daemon, eventually, running
 from stalling_proxy import Flow, Proxy, proxied, with_hosts
@@ -36,6 +38,7 @@ END_SESSIONS = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where application_name like 'chimewayd/%' and datname = current_database()
 """
+END_LISTENER = END_SESSIONS.replace("chimewayd/%", "chimewayd/listener")
 CONNECTED = "listener_connected"
 DEAF = "listener_deaf"
 
@@ -247,3 +250,25 @@ async def test_daemon_behind_a_pooler_hears_by_a_direct_listener(
     assert DEAF not in stopped.events()
     assert "database_lost" not in stopped.events()
     await check_invariants(connection)
+
+
+async def test_listener_that_gets_no_session_is_no_outage(
+    dsn: str, connection: Connection, hooks: Receiver
+) -> None:
+    async with login(dsn, "chimeway_daemon") as own:
+        limit = f"alter role {urlsplit(own).username} connection limit"
+        async with running(own, {"hooks": WEBHOOK}, http_listen=ANY_PORT) as daemon:
+            address = await address_of(daemon)
+            await connection.execute(f"{limit} 5")
+            await connection.fetch(END_LISTENER)
+            [_, lost] = await daemon.said("listener_lost", 2)
+            await deliver(daemon, dsn, hooks)
+            figures = await scrape(address)
+            await connection.execute(f"{limit} -1")
+            await daemon.said(CONNECTED, 2)
+            stopped = await daemon.stop()
+
+    assert "too many connections" in lost["error"]
+    assert value(figures, "chimewayd_database_up") == 1
+    assert value(figures, "chimewayd_listener_connected") == 0
+    assert "database_lost" not in stopped.events()

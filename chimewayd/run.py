@@ -7,8 +7,7 @@
 
 Each call runs in a worker of its own, behind a barrier: whatever the adapter raises is an
 outcome, an adapter that hangs is cut at its deadline, and one that will not be cut is abandoned.
-Workers are plain asyncio tasks and not children of a task group for that one reason: a task
-group cannot leave a child behind.
+Workers are plain asyncio tasks, for a task group cannot leave a child behind.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from chimewayd import failpoints
 from chimewayd.adapters.base import Adapter
+from chimewayd.adapters.evidence import without_recipient
 from chimewayd.leases import Leases
 from chimewayd.log import Event
 from chimewayd.log_context import bind_ids
@@ -148,8 +148,7 @@ async def _until_quiet(calls: Calls) -> None:
 def call_hands(calls: Calls) -> None:
     """Wake one idle worker, or hire one; it calls the next if there is more to do.
 
-    One that was called and has not come yet is enough: where calls do not wait, the one who makes
-    them makes them all.
+    One that was called and has not come yet is enough: where calls do not wait, it makes them all.
     """
     if calls.is_hand_called:
         return
@@ -224,6 +223,7 @@ async def _attempt(adapter: Adapter, delivery: Delivery, worker: Worker) -> Outc
             if failpoints.armed
             else adapter.deliver(delivery)
         )
+        returned = without_recipient(returned, delivery.recipient)
     except BaseException as error:  # noqa: BLE001 - the barrier: a call ends itself and no more
         if worker.cut is not None:
             return _end_of_cut(worker)

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from chimewayd.models import Outcome
 from chimewayd.redaction import redact_text
 
 READ_LIMIT_BYTES = 16 * 1024
@@ -15,6 +17,7 @@ MESSAGE_ID_LIMIT_BYTES = 255
 # Shorter than this it is no secret, and blotting it out would spoil every other text.
 SHORTEST_SECRET = 6
 _REDACTED = "[redacted]"
+_NOTHING = (None, None)
 _ESCAPED_BY_DOTNET = re.compile(r"""["&'+<>`]""")
 # C0, DEL and C1 controls, line separators, and the marks that turn the reading direction:
 # NUL cannot be stored, and the others can forge a line on an operator's terminal.
@@ -44,6 +47,33 @@ def clean(
     line = _UNPRINTABLE.sub(" ", text).strip().encode()
     kept = line[-limit_bytes:] if keep_end else line[:limit_bytes]
     return kept.decode(errors="ignore") or None
+
+
+def without_recipient(returned: object, recipient: str) -> object:
+    """Strike the recipient out of what an outcome says; what is none is returned as it is.
+
+    Evidence is shown to readers, and its detail logged; the recipient is for operators alone, and
+    providers like to repeat it.
+    """
+    if not isinstance(returned, Outcome):
+        return returned
+    said = (returned.detail, returned.response)
+    if said == _NOTHING:
+        return returned
+    detail, response = (_strike(text, recipient) for text in said)
+    if (detail, response) == said:
+        return returned
+    return replace(returned, detail=detail, response=response)
+
+
+def _strike(text: str | None, recipient: str) -> str | None:
+    # An adapter of somebody else may put anything there.
+    if not isinstance(text, str) or len(recipient) < SHORTEST_SECRET:
+        return text
+    for spelt in sorted(set(_spellings(recipient)), key=_longest):
+        if spelt.lower() in text.lower():
+            text = re.sub(re.escape(spelt), _REDACTED, text, flags=re.IGNORECASE)
+    return text
 
 
 def _spellings(word: str) -> Iterator[str]:

@@ -140,7 +140,8 @@ class MessagingAdapter(HttpAdapter, ABC):
             meaning,
             status=answer.status,
             detail=clean(detail, secrets, DETAIL_LIMIT_BYTES) or describe(answer.status),
-            excerpt=clean(answer.body, secrets),
+            # Who accepted a message repeats it, and it is for nobody else to read.
+            excerpt=None if meaning is Meaning.SUCCEEDED else clean(answer.body, secrets),
             retry_after=said.retry_after
             or parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC)),
             provider_message_id=message_id,

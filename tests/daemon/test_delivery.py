@@ -162,3 +162,20 @@ async def test_payload_that_the_adapter_cannot_use_fails_alone_and_says_why(
     assert (row["status"], row["suppression_reason"]) == ("cancelled", "permanent_failure")
     assert "payload" in attempt["detail"]
     assert (await look(connection, fine))["status"] == "succeeded"
+
+
+async def test_recipient_that_is_repeated_by_whoever_answers_is_for_operators_alone(
+    dsn: str, connection: Connection, all_ended: Callable[[], Awaitable[None]]
+) -> None:
+    settings = {"command": ["/bin/sh", "-c", "cat >&2; exit 65"]}
+    recipient = "ada.lovelace@example.org"
+
+    async with running(dsn, {"tell": {"adapter": "exec", "settings": settings}}) as daemon:
+        delivery_id = await insert(connection, channel="tell", recipient=recipient)
+        await all_ended()
+
+    (attempt,) = await attempts_of(connection, delivery_id)
+    assert '"recipient":"[redacted]"' in attempt["response"].replace(" ", "")
+    told = [str(dict(attempt)), *map(str, daemon.lines)]
+    told += map(str, await connection.fetch("select * from chimeway.explain($1)", delivery_id))
+    assert [text for text in told if recipient in text] == []

@@ -21,14 +21,16 @@ from datetime import timedelta
 from functools import partial
 
 import anyio
+import structlog
 from anyio.streams.memory import MemoryObjectSendStream
 
 from chimewayd import db, failpoints
 from chimewayd.counts import Counts, Wakeup
-from chimewayd.errors import DatabaseUnavailable
+from chimewayd.errors import DatabaseUnavailable, Locked
 from chimewayd.heartbeat import DOUBT_SECONDS, give_back_unheard
 from chimewayd.leases import Leases
 from chimewayd.listen import Bell
+from chimewayd.log import Event
 from chimewayd.models import Delivery
 from chimewayd.outage import Outage
 from chimewayd.session import Session
@@ -43,6 +45,8 @@ UNHEARD_PAUSE_SECONDS = 0.1
 
 SHORTEST_DOZE_SECONDS = 0.002
 """What is due and not to be had is in another daemon's hands for this moment."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class Intake:
     """Called after each look at the queue."""
     may_hold_unheard: bool = False
     """A claim was not answered: it may have been made all the same."""
+    is_locked: bool = False
+    """The last claim met a row that somebody holds locked."""
     under_way: int = 0
     """Claims that were sent and not answered yet."""
     flood: anyio.Event = field(default_factory=anyio.Event)
@@ -74,10 +80,18 @@ class Intake:
         self.under_way += 1
         try:
             yield
+        except Locked as error:
+            # An answer: nothing was claimed.
+            if not self.is_locked:
+                log.warning(Event.CLAIM_LOCKED, error=str(error))
+            self.is_locked = True
+            raise
         except DatabaseUnavailable:
             self.may_hold_unheard = True
             self.leases.doubt(anyio.current_time() + DOUBT_SECONDS)
             raise
+        else:
+            self.is_locked = False
         finally:
             self.under_way -= 1
 

@@ -43,6 +43,7 @@ class Event(StrEnum):
     CHANNEL_PAUSED = "channel_paused"
     CHANNEL_UNSAFE = "channel_unsafe"
     CHANNEL_UNSERVED = "channel_unserved"
+    CLAIM_LOCKED = "claim_locked"
     CONFIG_DROPPED_OPTION = "config_dropped_option"
     CONFIG_NEEDS_RESTART = "config_needs_restart"
     CONFIG_REFUSED = "config_refused"

@@ -11,7 +11,7 @@ import anyio
 import asyncpg
 import pytest
 from deliveries import PLENTY
-from engine import Connection, attempts_of, check_invariants, insert, look
+from engine import Connection, attempts_of, check_invariants, insert, look, operate
 from gated import Gate
 from loglines import restored_logging, started
 from running import WEBHOOK, eventually, running
@@ -228,3 +228,22 @@ async def test_daemon_that_stops_does_not_wait_for_what_somebody_holds_locked(
     assert stopped.exit_code == 0
     assert await status(connection, called) == "succeeded"
     assert "database_lost" not in stopped.events()
+
+
+async def test_locked_delivery_that_keeps_all_from_being_claimed_is_told_once(
+    dsn: str, connection: Connection
+) -> None:
+    """Only the owner can do that, by hand; but a daemon that stands still must say why."""
+    async with running(dsn, {"email": {"adapter": "sink"}}) as daemon:
+        await operate(connection, "pause_channel", "email", "until it is locked", "ops")
+        locked = await insert(connection)
+        async with held(dsn, LOCK, locked):
+            await operate(connection, "resume_channel", "email", "ops")
+            await daemon.said("claim_locked", level="warning")
+            other = await insert(connection)
+        await eventually(lambda: status(connection, locked), "succeeded")
+        await eventually(lambda: status(connection, other), "succeeded")
+
+    assert len(daemon.of("claim_locked")) == 1
+    assert daemon.of("database_lost") == []
+    assert "lock timeout" in daemon.of("claim_locked")[0]["error"]

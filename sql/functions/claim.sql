@@ -256,7 +256,7 @@ begin
   ended as (
     insert into chimeway.delivery_events (delivery_id, happened_at, event, actor, reason)
     select j.id, v_now,
-      case when j.suppression_reason = 'expired' then 'expired' else j.status end,
+      case j.status when 'cancelled' then 'expired' else j.status end,
       'daemon ' || p_daemon_name, j.suppression_reason
     from judged as j
     where j.status <> 'dispatched'

@@ -183,3 +183,19 @@ async def test_refused_deliveries_do_not_look_like_the_end_of_the_queue(
         "select is_expecting from chimeway.next_due('{email}', true)"
     )
     assert is_expecting
+
+
+async def test_reason_of_a_suppression_is_not_mistaken_for_the_end_of_the_delivery(
+    connection: Connection,
+) -> None:
+    """An operator's own words: a consent that has expired, say."""
+    await suppress(connection)
+    await connection.execute("update chimeway.suppressions set reason = 'expired'")
+    delivery_id = await insert(connection)
+
+    assert await claim(connection) == []
+
+    row = await look(connection, delivery_id)
+    (event,) = await events_of(connection, delivery_id)
+    assert (row["status"], row["suppression_reason"]) == ("suppressed", "expired")
+    assert (event["event"], event["reason"]) == ("suppressed", "expired")

@@ -15,6 +15,11 @@ set jit = off
 as $$
   with attempts as (
     select a.*, c as policy, ending.status as final_status, ending.reason as final_reason,
+      -- In whatever words: they may be those of an end of ours.
+      exists (
+        select from chimeway.delivery_events as e
+        where e.delivery_id = a.delivery_id and e.reason = ending.reason
+          and e.event in ('cancel_requested', 'suppress_requested')) as is_asked_for,
       ending.status is not null
         and a.attempt_number = max(a.attempt_number) over (partition by a.series) as is_last,
       row_number() over (partition by a.series order by a.attempt_number) as failures,
@@ -66,6 +71,8 @@ as $$
         coalesce('; the provider asked for ' || chimeway.span(a.retry_after), ''))
       when a.error_class = 'permanent' then 'permanent failures are never retried'
       when a.error_class = 'bounced' then 'bounces are never retried'
+      when a.is_last and a.is_asked_for
+        then 'an operator asked for the end while the call was in flight'
       when a.is_last and a.final_reason = 'outcome_unknown'
         then 'the channel''s on_uncertain is hold: nobody knows whether it was sent'
       when a.is_last and a.final_reason = 'retries_exhausted' and a.failures >= a.max_attempts
@@ -75,7 +82,6 @@ as $$
       when a.is_last and a.final_reason = 'retries_exhausted'
         then format('the next retry would come later than max_age %s allows',
           chimeway.span((a.policy).max_age))
-      when a.is_last then 'an operator asked for the end while the call was in flight'
       else 'how it ended is not recorded'
     end,
     jsonb_strip_nulls(jsonb_build_object(

@@ -182,18 +182,19 @@ async def test_exhaustion_is_told_though_more_attempts_are_allowed_now(
     )
 
 
+@pytest.mark.parametrize("reason", ["changed my mind", "retries_exhausted", "outcome_unknown"])
 @pytest.mark.parametrize("is_replayed", [False, True])
 async def test_decision_after_a_cancel_names_the_operator(
-    connection: Connection, *, is_replayed: bool
+    connection: Connection, reason: str, *, is_replayed: bool
 ) -> None:
     delivery = await claim_one(connection)
-    await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ada")
+    await operate(connection, "cancel", delivery.delivery_id, reason, "ada")
     await record(connection, delivery, "temporary")
     if is_replayed:
         await operate(connection, "replay", delivery.delivery_id, "ada")
 
     assert await decision(connection, delivery.delivery_id) == (
-        "cancelled: changed my mind",
+        f"cancelled: {reason}",
         "an operator asked for the end while the call was in flight",
     )
 

@@ -48,10 +48,13 @@ NOT_NOW = (
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.LockNotAvailableError,
     asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.PostgresSystemError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TransactionRollbackError,
 )
-"""What a database answers that is away, starting, full, locked, overrun or failing over."""
+"""What a database answers that is away, starting, full, locked, overrun, failing over, or
+whose disk fails.
+"""
 
 
 async def connect(dsn: str, *, role: str = "command", writes: bool = False) -> asyncpg.Connection:

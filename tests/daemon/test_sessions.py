@@ -39,6 +39,7 @@ select pg_terminate_backend(pid) from pg_stat_activity
 where application_name like 'chimewayd/%' and datname = current_database()
 """
 END_LISTENER = END_SESSIONS.replace("chimewayd/%", "chimewayd/listener")
+ATTEMPTS_FILE = "select pg_relation_filepath('chimeway.delivery_attempts')"
 CONNECTED = "listener_connected"
 DEAF = "listener_deaf"
 
@@ -202,6 +203,27 @@ async def test_server_that_takes_no_writes_is_waited_for(
         await connection.execute(f"alter database {name} reset default_transaction_read_only")
         await daemon.said("attempt_recorded")
 
+    assert len(hooks.requests) == 1
+
+
+async def test_disk_of_the_server_that_is_away_is_waited_for(
+    primary: tuple[embedded.Server, ExitStack], hooks: Receiver
+) -> None:
+    """Of a call that was made nothing is lost: its outcome stays in memory."""
+    server, _ = primary
+    connection = await asyncpg.connect(server.dsn)
+    directory = Path(await connection.fetchval("show data_directory"))
+    file = directory / await connection.fetchval(ATTEMPTS_FILE)
+    async with running(server.dsn, {"hooks": WEBHOOK}) as daemon:
+        # The sessions that record have not opened it yet, and would not miss it if they had.
+        away = file.rename(file.with_suffix(".away"))
+        await insert(connection, channel="hooks", recipient=hooks.url)
+        [lost] = await daemon.said("database_lost")
+        away.rename(file)
+        await daemon.said("attempt_recorded")
+    await connection.close()
+
+    assert "could not open file" in lost["error"]
     assert len(hooks.requests) == 1
 
 

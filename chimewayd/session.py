@@ -28,7 +28,7 @@ from chimewayd.pooled import is_pooled
 from chimewayd.target import SessionAttrs
 
 JOB_CHANNEL = "chimeway_jobs"
-"""The NOTIFY channel; sql/functions/{ring,release,resume_channel}.sql are its other end."""
+"""The NOTIFY channel; sql/functions/notify_daemons.sql is its other end."""
 
 PROBE_CHANNEL = "chimeway_probe"
 """On which daemons hear whether they would hear."""
@@ -206,9 +206,12 @@ class Session:
         """Send a notification.
 
         Raises:
-            DatabaseUnavailable: the connection is gone.
+            DatabaseUnavailable: the connection is gone, or the server takes no notifications.
         """
-        await self.fetch("select pg_catalog.pg_notify($1, $2)", channel, payload)
+        try:
+            await self.fetch("select pg_catalog.pg_notify($1, $2)", channel, payload)
+        except asyncpg.exceptions.ProgramLimitExceededError as error:
+            raise DatabaseUnavailable(f"cannot notify: {describe_error(error)}") from error
 
     async def is_alive(self, within: float) -> bool:
         """Whether the session answers within these seconds; it is dropped if it does not."""

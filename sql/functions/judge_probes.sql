@@ -38,8 +38,8 @@ begin
   select count(*) into v_count from probes;
 
   -- Nobody else rings for what has been due for long, and whoever sleeps must reckon again.
-  if v_count > 0 and coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
-    perform pg_notify('chimeway_jobs', '');
+  if v_count > 0 then
+    perform chimeway.notify_daemons();
   end if;
 end
 $$;

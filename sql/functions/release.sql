@@ -39,9 +39,7 @@ begin
     insert into chimeway.delivery_events (delivery_id, happened_at, event, actor)
     values (release.id, v_now, 'released', actor);
     -- In any case: it may be long until the commit, and who sleeps then is not known now.
-    if coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
-      perform pg_notify('chimeway_jobs', '');
-    end if;
+    perform chimeway.notify_daemons();
     return query select true, v_status, 'released'::text;
     return;
   end if;

@@ -28,9 +28,7 @@ begin
   set paused_at = null, paused_by = null, pause_reason = null
   where c.name = resume_channel.channel;
   -- In any case: it may be long until the commit, and who sleeps then is not known now.
-  if coalesce(current_setting('chimeway.notify', true), '') <> 'off' then
-    perform pg_notify('chimeway_jobs', '');
-  end if;
+  perform chimeway.notify_daemons();
   return query select true, format('resumed after %s',
     date_trunc('second', chimeway.clock() - v_paused_at));
 end

@@ -9,7 +9,7 @@ begin
     -- Read before it is set: a daemon that falls asleep in between is asleep still.
     perform setval('chimeway.bell_rung',
       pg_sequence_last_value('chimeway.bell_armed'::regclass));
-    perform pg_notify('chimeway_jobs', '');
+    perform chimeway.notify_daemons();
   end if;
 end
 $$;

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-import anyio
 import structlog
 
 from chimewayd import adapters, db
 from chimewayd import log as logging
+from chimewayd.adapters.bounded_threads import BoundedThreads
 from chimewayd.config import Settings, calls_longer_than_lease
 from chimewayd.config_channel import ChannelConfig
 from chimewayd.errors import ChimewaydError, wrong
@@ -86,11 +86,13 @@ def plan(old: Settings, new: Settings) -> Change:
 async def heed_reloads(state: State, opened: OpenChannels) -> None:
     """Reload whenever asked, for ever."""
     await state.readiness.ready.wait()
+    # A file system that gives no answer must not keep the daemon from ending.
+    threads = BoundedThreads(1, "reload")
     while True:
         await state.reload.wait(math.inf)
         state.notifier.reloading()
         try:
-            change = plan(state.settings, await anyio.to_thread.run_sync(state.reread))
+            change = plan(state.settings, await threads.run(state.reread, lambda: None))
             await apply(state, opened, change)
         except Exception as error:  # an adapter may raise anything; the old settings stay
             state.is_config_current = False

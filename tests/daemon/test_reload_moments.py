@@ -1,6 +1,8 @@
 """SIGHUP before the daemon is ready, and while it ends."""
 
+import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
 
@@ -94,3 +96,30 @@ async def test_reload_does_not_end_a_daemon_that_is_leaving(dsn: str, tmp_path: 
 
     assert stopped.exit_code == 0
     assert stopped.events()[-1] == "daemon_stopped"
+
+
+async def test_configuration_that_cannot_be_read_to_its_end_does_not_hold_up_a_stop(
+    dsn: str, tmp_path: Path
+) -> None:
+    """The daemon went on, half of it stopped, until it was killed."""
+    file = tmp_path / "config.toml"
+    file.write_text(BIN, "utf-8")
+    async with running(dsn, {}, {"CHIMEWAYD_CONFIG": str(file)}) as daemon:
+        file.unlink()
+        os.mkfifo(file)
+        daemon.signal(SIGHUP)
+        writer = await _opened_for_somebody(file)
+        stopped = await daemon.stop()
+    os.close(writer)
+
+    assert stopped.exit_code == 0
+    assert stopped.events()[-1] == "daemon_stopped"
+
+
+async def _opened_for_somebody(fifo: Path) -> int:
+    """Open it for writing, as soon as somebody reads from it."""
+    with anyio.fail_after(20):
+        while True:
+            with suppress(OSError):
+                return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            await anyio.sleep(0.01)

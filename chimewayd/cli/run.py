@@ -5,10 +5,12 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -27,6 +29,9 @@ LAST_SECONDS = 15.0
 
 CUT_SECONDS = 5.0
 """How long what was cut at the last moment may take to clean up."""
+
+LOOK_UP_SECONDS = 1.0
+"""How long a look-up may hold up the process of a daemon that has stopped; it cannot be cut."""
 
 
 @click.command("run")
@@ -205,10 +210,21 @@ async def _serve(
     finally:
         # The event loop, and with it the process, would not end before such a task does.
         if abandoned or await _is_kept_up():
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # nobody reads it any more
-                    stream.flush()
-            os._exit(1)
+            _end_now(1)
+    Thread(target=_end_soon, name="end_soon", daemon=True).start()
+
+
+def _end_soon() -> None:
+    """End what has stopped: event loop and Python would wait for look-ups that nobody answers."""
+    time.sleep(LOOK_UP_SECONDS)
+    _end_now(0)
+
+
+def _end_now(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(status)
 
 
 async def _is_kept_up() -> bool:

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.anyio
 
 PLUG_IN = """
 import asyncio
+import time
+import anyio.to_thread
 from chimewayd.adapters.base import AdapterSettings, HoldsNothing
 
 class Stubborn(HoldsNothing):
@@ -28,8 +30,13 @@ class Stubborn(HoldsNothing):
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
                 pass
+
+class Silent(Stubborn):
+    async def deliver(self, delivery):
+        print("called", flush=True)
+        await anyio.to_thread.run_sync(time.sleep, 3600, abandon_on_cancel=True)
 """
-ENTRY_POINT = "[chimewayd.adapters]\nstubborn = stubborn:Stubborn\n"
+ENTRY_POINT = "[chimewayd.adapters]\nstubborn = stubborn:Stubborn\nsilent = stubborn:Silent\n"
 STUBBORN = {"adapter": "stubborn", "timeout": "100ms", "retry": {"schedule": ["1h"]}}
 
 
@@ -60,6 +67,21 @@ async def test_daemon_stops_although_a_call_will_not_be_cut(
     assert (attempt["outcome"], attempt["error_class"]) == ("failed", "uncertain")
     assert (await look(connection, delivery_id))["status"] == "failed"
     await check_invariants(connection)
+
+
+async def test_daemon_ends_although_a_thread_of_a_call_goes_on(
+    dsn: str, connection: Connection, plug_in: Mapping[str, str]
+) -> None:
+    """As that of a look-up does which no name server answers."""
+    await insert(connection, channel="wall")
+
+    silent = STUBBORN | {"adapter": "silent"}
+    async with running(dsn, {"wall": silent}, plug_in, shutdown_grace="0s") as daemon:
+        await daemon.printed("called")
+        stopped = await daemon.stop(SIGTERM)
+
+    assert stopped.exit_code == 0
+    assert stopped.lines[-1]["event"] == "daemon_stopped"
 
 
 async def test_daemon_with_too_many_abandoned_calls_stops_by_itself(

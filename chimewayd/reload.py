@@ -111,29 +111,28 @@ async def apply(state: State, opened: OpenChannels, change: Change) -> None:
 
     Raises:
         ConfigError, ConfigErrors: an adapter's settings are wrong.
-        Exception: an adapter cannot be opened.
+        Exception: an adapter cannot be opened, or the database refuses a channel.
     """
-    fresh = await _open(opened, change)
-    for name in (*change.added, *change.changed):
-        configure = partial(db.configure_channel, state.sessions.upkeep, name)
-        await state.outage.outlast(partial(configure, change.settings.channels[name]))
+    fresh: dict[str, Channel] = {}
+    try:
+        await _open(opened, change, fresh)
+        for name in (*change.added, *change.changed):
+            configure = partial(db.configure_channel, state.sessions.upkeep, name)
+            await state.outage.outlast(partial(configure, change.settings.channels[name]))
+    except BaseException:
+        for needless in fresh.values():
+            opened.leave(needless, lambda: True)
+        raise
     _put_into_force(state, opened, change, fresh)
     # Others, and `explain`, hear of it with the next heartbeat: this is it.
     await state.outage.outlast(partial(db.heartbeat, state.sessions.upkeep, state.me, []))
 
 
-async def _open(opened: OpenChannels, change: Change) -> dict[str, Channel]:
+async def _open(opened: OpenChannels, change: Change, fresh: dict[str, Channel]) -> None:
     made = make_adapters(change.settings, (*change.added, *change.reopened))
-    fresh: dict[str, Channel] = {}
-    try:
-        for name, adapter in made.items():
-            timeout = change.settings.channels[name].timeout
-            fresh[name] = await opened.open(name, adapter, timeout)
-    except BaseException:
-        for needless in fresh.values():
-            opened.leave(needless, lambda: True)
-        raise
-    return fresh
+    for name, adapter in made.items():
+        timeout = change.settings.channels[name].timeout
+        fresh[name] = await opened.open(name, adapter, timeout)
 
 
 def _put_into_force(

@@ -81,13 +81,9 @@ async def test_reload_that_is_asked_for_during_the_start_is_made_after_it(
 
 async def test_reload_does_not_end_a_daemon_that_is_leaving(dsn: str, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
-    (tmp_path / "slow.py").write_text(SLOW_TO_LEAVE.format(go_on=go_on), "utf-8")
-    distribution = tmp_path / "slow-1.0.dist-info"
-    distribution.mkdir()
-    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (distribution / "entry_points.txt").write_text("[chimewayd.adapters]\nslow = slow:Slow\n")
+    plug_in = _slow_to_leave(tmp_path, go_on)
 
-    async with running(dsn, {"slow": {"adapter": "slow"}}, {"PYTHONPATH": str(tmp_path)}) as daemon:
+    async with running(dsn, {"slow": {"adapter": "slow"}}, plug_in) as daemon:
         daemon.signal(SIGTERM)
         await daemon.printed("leaving")
         daemon.signal(SIGHUP)
@@ -114,6 +110,32 @@ async def test_configuration_that_cannot_be_read_to_its_end_does_not_hold_up_a_s
 
     assert stopped.exit_code == 0
     assert stopped.events()[-1] == "daemon_stopped"
+
+
+async def test_adapter_that_was_opened_for_nothing_is_left(
+    dsn: str, connection: Connection, tmp_path: Path
+) -> None:
+    """What it held stayed open until the daemon ended, and each further reload added to it."""
+    file, go_on = tmp_path / "config.toml", tmp_path / "go-on"
+    file.write_text(BIN, "utf-8")
+    environment = _slow_to_leave(tmp_path, go_on) | {"CHIMEWAYD_CONFIG": str(file)}
+    async with running(dsn, {}, environment) as daemon:
+        await connection.execute("alter function chimeway.configure_channel rename to not_there")
+        file.write_text(BIN + '[channels.slow]\nadapter = "slow"\n', "utf-8")
+        daemon.signal(SIGHUP)
+        await daemon.said("config_refused")
+        await daemon.printed("leaving")
+        go_on.touch()
+
+
+def _slow_to_leave(folder: Path, go_on: Path) -> dict[str, str]:
+    """Install an adapter that is left when `go_on` is there; return a daemon's environment."""
+    (folder / "slow.py").write_text(SLOW_TO_LEAVE.format(go_on=go_on), "utf-8")
+    distribution = folder / "slow-1.0.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
+    (distribution / "entry_points.txt").write_text("[chimewayd.adapters]\nslow = slow:Slow\n")
+    return {"PYTHONPATH": str(folder)}
 
 
 async def _opened_for_somebody(fifo: Path) -> int:

@@ -52,12 +52,28 @@ begin
     from chimeway.explain_attempts(explain.id) as t
     union all
     select e.happened_at, 2, e.id, e.event,
-      replace(e.event, '_', ' ') || ' by ' || e.actor, e.reason,
+      replace(e.event, '_', ' ') || ' by ' || e.actor
+        || coalesce(': ' || (e.facts ->> 'kind'), '')
+        || coalesce(', which ends it as ' || (e.facts ->> 'status') || ': '
+          || (e.facts ->> 'ended_because'), ''),
+      case e.event
+        when 'expired' then coalesce('it was not to be sent after '
+          || chimeway.moment(v_delivery.expires_at), e.reason)
+        when 'late_outcome'
+          then concat_ws('; ', e.reason, 'its lease was lost before: the state stays as it is')
+        when 'replayed' then nullif(concat_ws('; ', e.reason, 'its expires_at '
+          || chimeway.moment((e.facts ->> 'expires_at')::timestamptz)
+          || ' had passed and counts no more'), '')
+        else e.reason end,
       e.facts || jsonb_build_object('actor', e.actor)
     from chimeway.delivery_events as e
     where e.delivery_id = explain.id
     union all
-    select d.inserted_at, 3, c.distance, 'fell_back',
+    -- Inserted by the statement that recorded the failure, whose transaction began before that.
+    select greatest(d.inserted_at, (
+        select max(a.finished_at) from chimeway.delivery_attempts as a
+        where a.delivery_id = explain.id and a.next_attempt_at is null
+          and a.finished_at < d.inserted_at + interval '10 seconds')), 3, c.distance, 'fell_back',
       format('sent on as delivery %s on channel %s: %s', d.id, d.channel, d.status
         || coalesce(' / ' || d.suppression_reason, '')),
       case c.distance when 1 then format('channel %s falls back on %s', v_delivery.channel, d.channel)
@@ -77,7 +93,8 @@ begin
     where k.id = v_delivery.claim_id
     union all
     select v_delivery.redacted_at, 4, 0, 'redacted', 'redacted: payload, metadata and responses',
-      format('the channel''s redact_after is %s', chimeway.span(c.redact_after)), '{}'
+      coalesce('the channel''s redact_after is ' || chimeway.span(c.redact_after),
+        'the channel''s redact_after of that time had passed'), '{}'
     from chimeway.channels as c
     where c.name = v_delivery.channel and v_delivery.redacted_at is not null
   ),

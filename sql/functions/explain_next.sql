@@ -15,30 +15,49 @@ declare
   v_job_due timestamptz;
   v_limit record;
   v_deferred text;
-  v_refusal text;
+  v_refusal constant text := (
+    select r.reason from chimeway.refuse_by_policy(
+      array[p_delivery.id], array[p_delivery.channel],
+      greatest(case when p_delivery.finished_at is null then v_due end, v_now)) as r);
 begin
   if p_delivery.finished_at is not null then
     return query select null::timestamptz, 'nothing: ' || p_delivery.status || ' is terminal',
-      case when p_delivery.redacted_at is null
-        then 'chimeway.replay(id, actor) would begin a new series of attempts'
-        else 'it cannot be replayed: its body was redacted' end, '{}'::jsonb;
+      case when p_delivery.redacted_at is not null
+        then 'it cannot be replayed: its body was redacted'
+        else case p_delivery.status when 'succeeded' then 'chimeway.replay(id, actor, force => true)'
+            else 'chimeway.replay(id, actor)' end
+          || coalesce(' would end as suppressed: ' || v_refusal,
+            ' would begin a new series of attempts') end, '{}'::jsonb;
     return;
   end if;
 
   if p_delivery.status = 'dispatched' then
-    return query select k.expires_at,
-      coalesce('daemon ' || k.daemon_name || ' records how attempt '
-          || p_delivery.attempt_count || ' ends', 'its claim is missing: chimewayd doctor --repair mends that')
-        || coalesce(', then ' || p_delivery.requested_status || ': ' || p_delivery.requested_reason, ''),
+    return query select
+      case when k.expires_at > v_now then k.expires_at when r.is_alive then v_now end,
+      case when k.id is null then 'its claim is missing: chimewayd doctor --repair mends that'
+        when k.expires_at > v_now then format('daemon %s records how attempt %s ends', k.daemon_name,
+          p_delivery.attempt_count)
+        else format('attempt %s is recorded as lost', p_delivery.attempt_count) end
+        || coalesce('; instead of a retry it ends as ' || p_delivery.requested_status || ': '
+          || p_delivery.requested_reason, ''),
       case when k.id is null then 'no function of chimeway leaves a delivery dispatched like this'
-        else coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at)
+        when k.expires_at > v_now
+          then coalesce('the daemon was last seen ' || chimeway.span(v_now - m.heartbeat_at)
             || ' ago', 'the daemon is not known any more')
-          || '; if its lease runs out, the attempt is recorded as lost' end,
+          || '; if its lease runs out, the attempt is recorded as lost'
+        else format('the lease of daemon %s ran out at %s; %s', k.daemon_name,
+          chimeway.moment(k.expires_at), case when r.is_alive
+            then 'whichever daemon looks next does it, within seconds'
+            else 'no daemon runs: the first that starts does it' end) end,
       jsonb_strip_nulls(jsonb_build_object(
         'daemon', k.daemon_name, 'last_seen_at', m.heartbeat_at, 'lease_until', k.expires_at))
     from (values (p_delivery.claim_id)) as token (id)
     left join chimeway.claims as k on k.id = token.id
-    left join chimeway.daemons as m on m.id = k.daemon_id;
+    left join chimeway.daemons as m on m.id = k.daemon_id
+    cross join lateral (
+      select exists (
+        select from chimeway.daemons as d where d.heartbeat_at > v_now - interval '30 seconds')
+        as is_alive) as r;
     return;
   end if;
 
@@ -60,16 +79,15 @@ begin
   where e.delivery_id = p_delivery.id and e.event = 'deferred'
     and (e.facts ->> 'until')::timestamptz = v_due;
 
-  select r.reason into v_refusal
-  from chimeway.refuse_by_policy(
-    array[p_delivery.id], array[p_delivery.channel], greatest(v_due, v_now)) as r;
-
   return query
   select
     case when reason.rank = 10 then v_limit.until
       when reason.rank = 9 then p_delivery.expires_at
       when reason.rank = 8 or reason.what like 'attempt%' then greatest(v_due, v_now) end,
-    reason.what, reason.why,
+    -- Whatever keeps it waiting may do so for too long.
+    reason.what || case when reason.rank in (2, 4, 5, 6, 10)
+      then coalesce(', or it expires at ' || chimeway.moment(p_delivery.expires_at), '') else '' end,
+    reason.why,
     jsonb_strip_nulls(jsonb_build_object(
       'due_at', v_due, 'expires_at', p_delivery.expires_at, 'served_by', v_daemon.alive,
       'channel_last_served_at', v_daemon.last_seen_at, 'paused_at', v_channel.paused_at,

@@ -55,9 +55,12 @@ begin
   ),
   explained as (
     insert into chimeway.delivery_events (delivery_id, happened_at, event, actor, reason, facts)
-    select f.id, v_now, case when f.wait is null then 'released_unsent' else 'deferred' end,
-      'daemon ' || p_daemon_name, p_reason, case when f.wait is null then '{}'::jsonb
-        else jsonb_build_object('until', f.due_at) end
+    select f.id, v_now, case when f.wait is null or f.finished_at is not null
+        then 'released_unsent' else 'deferred' end,
+      'daemon ' || p_daemon_name, p_reason,
+      case when f.finished_at is not null then jsonb_build_object(
+          'status', f.status, 'ended_because', f.suppression_reason)
+        when f.wait is null then '{}' else jsonb_build_object('until', f.due_at) end
     from freed as f
   ),
   counted as (

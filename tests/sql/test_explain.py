@@ -199,6 +199,88 @@ async def test_decision_after_a_cancel_names_the_operator(
     )
 
 
+async def told(connection: Connection, delivery_id: UUID, event: str) -> tuple[str, str | None]:
+    """Return what is said of the one event of this kind."""
+    (row,) = [row for row in await timeline(connection, delivery_id) if row["event"] == event]
+    return row["what"], row["why"]
+
+
+@pytest.mark.parametrize("wait", [None, timedelta(minutes=1)])
+async def test_release_that_ends_a_delivery_says_so(
+    connection: Connection, wait: timedelta | None
+) -> None:
+    delivery = await claim_one(connection)
+    await operate(connection, "cancel", delivery.delivery_id, "changed my mind", "ada")
+    await connection.execute(
+        "select chimeway.release_unsent('d1', $1, $2, 'the daemon stops', $3)",
+        [delivery.delivery_id],
+        [delivery.claim_id],
+        [wait],
+    )
+
+    assert await told(connection, delivery.delivery_id, "released_unsent") == (
+        "released unsent by daemon d1, which ends it as cancelled: changed my mind",
+        "the daemon stops",
+    )
+
+
+async def test_late_outcome_says_which(connection: Connection) -> None:
+    delivery = await claim_one(connection)
+    await move_clock(connection, timedelta(hours=1))
+    await connection.execute("select chimeway.rescue(10)")
+    await record(connection, delivery)
+
+    assert await told(connection, delivery.delivery_id, "late_outcome") == (
+        "late outcome by daemon d1: succeeded",
+        "its lease was lost before: the state stays as it is",
+    )
+
+
+async def test_expiry_names_its_moment_and_a_replay_that_it_is_gone(
+    connection: Connection,
+) -> None:
+    delivery_id = await insert(connection, expires_at=datetime(2026, 1, 1, tzinfo=UTC))
+    await claim(connection)
+
+    expired = await told(connection, delivery_id, "expired")
+    await operate(connection, "replay", delivery_id, "ada")
+
+    assert expired == (
+        "expired by daemon d1",
+        "it was not to be sent after 2026-01-01 00:00:00 UTC",
+    )
+    assert await told(connection, delivery_id, "replayed") == (
+        "replayed by ada",
+        "expired; its expires_at 2026-01-01 00:00:00 UTC had passed and counts no more",
+    )
+
+
+async def test_redaction_is_told_though_its_age_is_not_set_any_more(
+    connection: Connection,
+) -> None:
+    delivery_id = await ended(connection, "permanent")
+    retain = "select chimeway.configure_retention('email', $1, null)"
+    await connection.execute(retain, timedelta(days=7))
+    await move_clock(connection, timedelta(days=8))
+    await connection.execute("select chimeway.prune(null, null, 100)")
+
+    with_age = await told(connection, delivery_id, "redacted")
+    await connection.execute(retain, None)
+
+    assert with_age[1] == "the channel's redact_after is 7 days"
+    without = await told(connection, delivery_id, "redacted")
+    assert without[1] == "the channel's redact_after of that time had passed"
+
+
+async def test_failure_stands_before_the_fallback_that_came_of_it(connection: Connection) -> None:
+    await configure(connection, "sms")
+    await configure(connection, fallback="sms")
+
+    rows = await timeline(connection, await ended(connection, "bounced"))
+
+    assert [row["event"] for row in rows] == ["inserted", "attempt", "decided", "fell_back", "next"]
+
+
 async def test_unknown_delivery_is_refused(connection: Connection) -> None:
     with pytest.raises(DeliveryNotFound, match=f"there is no delivery {NOBODY}"):
         await connection.execute("select * from chimeway.explain($1)", NOBODY)

@@ -160,18 +160,92 @@ async def test_end_that_was_asked_for_during_a_call_is_announced(connection: Con
 
     row = await outlook(connection, delivery_id)
 
-    assert row["what"].endswith(", then cancelled: changed my mind")
+    assert row["what"] == (
+        "daemon d1 records how attempt 1 ends; instead of a retry it ends as cancelled: "
+        "changed my mind"
+    )
 
 
-@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.SUPPRESSED, Status.CANCELLED])
+@pytest.mark.parametrize(
+    ("is_served", "who"),
+    [
+        (True, "whichever daemon looks next does it, within seconds"),
+        (False, "no daemon runs: the first that starts does it"),
+    ],
+)
+async def test_lease_that_ran_out_is_told_with_who_sees_to_it(
+    connection: Connection, who: str, *, is_served: bool
+) -> None:
+    delivery = await claim_one(connection)
+    ended_at = await connection.fetchval(
+        "select chimeway.moment(expires_at) from chimeway.claims where id = $1", delivery.claim_id
+    )
+    await move_clock(connection, timedelta(hours=3))
+    if is_served:
+        await serve(connection)
+
+    row = await outlook(connection, delivery.delivery_id)
+
+    assert row["what"] == "attempt 1 is recorded as lost"
+    assert row["why"] == f"the lease of daemon d1 ran out at {ended_at}; {who}"
+    assert (row["happened_at"] is not None) == is_served
+
+
+@pytest.mark.parametrize(
+    ("status", "replay"),
+    [
+        (Status.SUCCEEDED, "chimeway.replay(id, actor, force => true)"),
+        (Status.SUPPRESSED, "chimeway.replay(id, actor)"),
+        (Status.CANCELLED, "chimeway.replay(id, actor)"),
+    ],
+)
 async def test_terminal_delivery_has_nothing_to_come(
-    connection: Connection, status: Status
+    connection: Connection, status: Status, replay: str
 ) -> None:
     row = await outlook(connection, await delivery_in(connection, status))
 
     assert row["what"] == f"nothing: {status} is terminal"
-    assert "chimeway.replay" in row["why"]
+    assert row["why"] == f"{replay} would begin a new series of attempts"
     assert row["happened_at"] is None
+
+
+async def test_replay_in_vain_is_told(connection: Connection) -> None:
+    delivery_id = await delivery_in(connection, Status.CANCELLED)
+    await suppress_ada(connection)
+
+    row = await outlook(connection, delivery_id)
+
+    assert row["why"] == "chimeway.replay(id, actor) would end as suppressed: recipient_suppressed"
+
+
+@pytest.mark.parametrize("why", ["unserved", "unknown", "paused", "held", "limited"])
+async def test_what_keeps_it_waiting_says_that_it_expires(connection: Connection, why: str) -> None:
+    if why not in {"unserved", "unknown"}:
+        await serve(connection)
+    delivery_id = await insert(
+        connection,
+        channel="emial" if why == "unknown" else "email",
+        expires_at=datetime(2099, 1, 1, tzinfo=UTC),
+    )
+    match why:
+        case "paused":
+            await operate(connection, "pause_channel", "email", "relay down", "ada")
+        case "held":
+            await operate(connection, "hold", delivery_id, "ask legal", "ada")
+        case "limited":
+            await connection.execute(
+                "select chimeway.open_breaker('email', 'down', 'd1', '1 min', '1 min', '{}')"
+            )
+
+    row = await outlook(connection, delivery_id)
+
+    assert row["what"].endswith(", or it expires at 2099-01-01 00:00:00 UTC")
+
+
+async def suppress_ada(connection: Connection) -> None:
+    await connection.execute(
+        "insert into chimeway.suppressions (recipient, actor) values ('ada@example.org', 'ops')"
+    )
 
 
 async def test_suppressed_recipient_is_told_before_the_claim_finds_it(

@@ -38,9 +38,10 @@ begin
     if not exists (select from chimeway.jobs as j where j.delivery_id = p_delivery_id) then
       insert into chimeway.jobs (delivery_id, due_at, position, priority, is_suspect, channel)
       values (p_delivery_id,
-        -- A suspect is found by its due time alone.
-        case when v_old.due_at > chimeway.clock() then v_old.due_at
-          when v_old.lost_count >= 2 then chimeway.clock() else '-infinity' end,
+        -- A suspect is found by its due time alone, however long ago that was; whoever steps in
+        -- finds a job by the row's.
+        case when v_old.due_at > chimeway.clock() or v_old.lost_count >= 2 then v_old.due_at
+          else '-infinity' end,
         v_old.position, v_old.priority, v_old.lost_count >= 2, v_old.channel);
       v_done := 'queued it';
     end if;

@@ -3,7 +3,17 @@
 from datetime import timedelta
 
 import pytest
-from engine import Connection, claim, claim_one, configure, insert, look, move_clock, record
+from engine import (
+    Connection,
+    claim,
+    claim_one,
+    configure,
+    insert,
+    look,
+    move_clock,
+    operate,
+    record,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +56,21 @@ async def test_claim_that_is_in_order_is_not_locked(
         beat = "select count(*) from chimeway.heartbeat(1, 'd1', '1', '{email}', $1, '1 minute')"
         assert await connection.fetchval(beat, [beside.claim_id]) == 0
         assert (await record(connection, beside)).verdict == "applied"
+
+
+async def test_suspect_that_was_queued_again_can_be_stepped_into(connection: Connection) -> None:
+    """Its job is found by what its row says, as any other's."""
+    await configure(connection)
+    suspect = await claim_one(connection)
+    for hours in (1, 2):
+        await move_clock(connection, timedelta(hours=hours))
+        await connection.execute("select chimeway.rescue(10)")
+        if hours == 1:
+            assert len(await claim(connection)) == 1
+    await move_clock(connection, timedelta(hours=3))
+    await connection.execute("delete from chimeway.jobs")
+
+    await connection.execute("select chimeway.repair_stranded($1)", suspect.delivery_id)
+
+    answer = await operate(connection, "cancel", suspect.delivery_id, "kills daemons", "ada")
+    assert answer["message"] == "cancelled"

@@ -12,7 +12,7 @@ to be awaited where the connection's own methods are. It commits nothing and ope
 """
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, overload
 from uuid import UUID
@@ -108,13 +108,19 @@ def enqueue(
     without it is a unique violation.
 
     Raises:
-        TypeError: the connection or an option is none that we know, or JSON cannot say the payload.
+        TypeError: the connection or an option is none that we know, a moment has no time zone, or
+            JSON cannot say the payload.
+        ValueError: a number of the payload is none that JSON can say, or the payload holds itself.
         The driver's own errors: as for any insert; a broken rule is a check violation.
     """
     row = {"channel": channel, "recipient": recipient, "payload": payload, **options}
     unknown = row.keys() - _TYPES.keys()
     if unknown:
         raise TypeError(f"no column of a producer's: {', '.join(sorted(unknown))}")
+    naive = [n for n, v in row.items() if isinstance(v, datetime) and v.tzinfo is None]
+    if naive:
+        # Drivers disagree about whose time is meant, and none of them asks.
+        raise TypeError(f"no time zone: {', '.join(naive)}")
     values = {
         name: json.dumps(value, allow_nan=False) if _TYPES[name] == "jsonb" else value
         for name, value in row.items()
@@ -122,12 +128,15 @@ def enqueue(
     asked = _Insert(values, skip_if_known=skip_if_known)
     # By name, so that none of them is imported for the others; applications derive from these.
     makers = {base.__module__.partition(".")[0] for base in type(connection).__mro__}
-    if "asyncpg" in makers:
-        return asked.by_asyncpg(connection)
-    if "psycopg" in makers:
-        return asked.by_psycopg(connection)
-    if "sqlalchemy" in makers:
-        return asked.by_sqlalchemy(connection)
+    kinds: tuple[tuple[str, str, Callable[[Any], Awaitable[UUID | None] | UUID | None]], ...] = (
+        ("asyncpg", "fetchval", asked.by_asyncpg),
+        ("psycopg", "cursor", asked.by_psycopg),
+        ("sqlalchemy", "execute", asked.by_sqlalchemy),
+    )
+    for maker, method, insert in kinds:
+        # An engine or a cursor is of the same makers, and no connection.
+        if maker in makers and hasattr(connection, method):
+            return insert(connection)
     raise TypeError(f"no connection of asyncpg, psycopg or SQLAlchemy: {type(connection)}")
 
 

@@ -222,5 +222,12 @@ async def test_what_it_does_not_know_is_refused_before_the_insert(dsn: str) -> N
             await put(producer, "email", "ada", {}, status="succeeded")
         with pytest.raises(ValueError, match="not JSON compliant"):
             await put(producer, "email", "ada", {"x": float("nan")})
-    with pytest.raises(TypeError, match="no connection of asyncpg, psycopg or SQLAlchemy"):
-        await put(object(), "email", "ada", {})
+        with pytest.raises(TypeError, match="no time zone: scheduled_at"):
+            await put(producer, "email", "ada", {}, scheduled_at=SOON.replace(tzinfo=None))
+
+
+async def test_what_is_no_connection_is_refused_though_its_makers_are_known(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        for other in (object(), engine_of(dsn), connection.cursor()):
+            with pytest.raises(TypeError, match="no connection of asyncpg, psycopg or SQLAlchemy"):
+                await put(other, "email", "ada", {})

@@ -161,7 +161,8 @@ def _count(count: int, limit: int) -> str:
 
 
 def _note(row: Mapping[str, Any]) -> str:
-    waiting = row["due"] + row["scheduled"] + row["held"]
+    # What is in flight of a daemon that is gone waits for another one, too.
+    waiting = row["due"] + row["scheduled"] + row["held"] + row["in_flight"]
     if not row["served_by"] and waiting:
         never = "" if row["adapter"] else ", and nobody ever did: is the name right?"
         return f"! nobody serves it{never}"

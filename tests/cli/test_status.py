@@ -49,6 +49,17 @@ async def test_a_due_channel_that_nobody_serves_is_marked_and_no_other(
     assert "!" not in lines["email"]
 
 
+async def test_what_a_daemon_left_in_flight_needs_somebody(
+    dsn: str, connection: engine.Connection
+) -> None:
+    await engine.configure(connection)
+    await engine.claim_one(connection)
+
+    lines = await lines_by_channel(dsn)
+
+    assert "! nobody serves it" in lines["email"]
+
+
 async def test_a_paused_channel_is_marked_with_its_reason(
     dsn: str, connection: engine.Connection
 ) -> None:

@@ -260,7 +260,7 @@ async def _stop_channels(desk: Desk, faults: Sequence[Report]) -> list[Unsent]:
             reason = detail or "the channel is misconfigured"
             await db.pause_channel(desk.patient, channel, reason, f"daemon {desk.me.name}")
             log.error(Event.CHANNEL_PAUSED, channel=channel, reason=reason)
-            told = "the channel was paused: our own fault"
+            told = f"the channel was paused, for a fault of ours: {reason}"
         else:
             reason = detail or "the provider is unavailable"
             claims = [report.delivery.claim_id for report in ours]

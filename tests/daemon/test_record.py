@@ -9,7 +9,7 @@ import anyio
 import asyncpg
 import pytest
 from deliveries import PLENTY, delivery
-from engine import Connection, attempts_of, check_invariants, insert, look
+from engine import Connection, attempts_of, check_invariants, events_of, insert, look
 from loglines import restored_logging, started
 from running import WEBHOOK, eventually, running
 
@@ -119,6 +119,8 @@ async def test_fault_of_ours_pauses_the_channel_and_costs_no_attempt(
     assert (channel["pause_reason"], channel["paused_by"]) == ("no credentials", "daemon d1")
     row = await look(connection, first)
     assert (row["status"], row["attempt_count"]) == ("pending", 0)
+    (given_back,) = await events_of(connection, first)
+    assert given_back["reason"] == "the channel was paused, for a fault of ours: no credentials"
     assert await attempts_of(connection, first) == []
     assert (await look(connection, second))["status"] == "succeeded"
     await check_invariants(connection)

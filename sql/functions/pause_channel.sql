@@ -22,7 +22,7 @@ begin
       using errcode = 'NC001';
   elsif v_channel.paused_at is not null then
     return query select false, format('already paused by %s since %s: %s',
-      v_channel.paused_by, v_channel.paused_at, v_channel.pause_reason);
+      v_channel.paused_by, chimeway.moment(v_channel.paused_at), v_channel.pause_reason);
     return;
   end if;
 

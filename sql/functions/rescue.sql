@@ -49,7 +49,7 @@ begin
         v_claim.daemon_name,
         null, array_fill(0::double precision, array[cardinality(v_free)]),
         array_fill(format('daemon %s was not heard of after its lease ended at %s; it may have sent',
-          v_claim.daemon_name, v_claim.expires_at), array[cardinality(v_free)]),
+          v_claim.daemon_name, chimeway.moment(v_claim.expires_at)), array[cardinality(v_free)]),
         null, null, null, null) as s
       where s.status is not null;
       v_is_any := v_is_any or found;

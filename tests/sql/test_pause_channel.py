@@ -39,6 +39,7 @@ async def test_second_pause_keeps_the_first_ones_reason(connection: Connection) 
 
     assert answer["changed"] is False
     assert answer["message"].startswith("already paused by ada since ")
+    assert " UTC: " in answer["message"]
     reason = await connection.fetchval("select pause_reason from chimeway.channels")
     assert reason == "relay down"
 

@@ -24,7 +24,7 @@ import anyio
 import asyncpg
 
 from chimewayd import __version__, rights
-from chimewayd.errors import MigrationDrift, SchemaMismatch, TryAgain
+from chimewayd.errors import ChimewaydError, MigrationDrift, SchemaMismatch, TryAgain
 
 LOCK = 0x6368696D65776179
 """Advisory lock of the migration: the bytes of "chimeway"."""
@@ -211,12 +211,22 @@ async def apply(
     Raises:
         MigrationDrift: see `pending`.
         TryAgain: another migration held the lock for half a minute.
+        ChimewaydError: the login may not; says who may.
     """
     for _ in range(LOCK_ATTEMPTS):
-        # The lock is the transaction's: behind a pooler that of a session would be left behind.
-        async with connection.transaction(isolation="read_committed"):
-            if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
-                return await _apply(connection, begin)
+        try:
+            # The lock is the transaction's: behind a pooler that of a session would be left behind.
+            async with connection.transaction(isolation="read_committed"):
+                if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+                    return await _apply(connection, begin)
+        except asyncpg.InsufficientPrivilegeError as error:
+            owner, _ = await rights.owner(connection)
+            if owner is None:
+                raise
+            raise ChimewaydError(
+                f"{error.args[0]}: {owner} owns the schema; migrate as a member of that, or as a "
+                "superuser"
+            ) from error
         # Asked for again and again, not waited for: who waits holds a snapshot.
         await anyio.sleep(LOCK_RETRY_SECONDS)
     raise TryAgain("another chimewayd migrate is at work on this database: try again later")

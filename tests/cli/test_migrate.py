@@ -1,8 +1,10 @@
 """`chimewayd migrate`."""
 
 import asyncpg
+import engine
 import pytest
 from commands import chimewayd
+from logins import login
 
 from chimewayd import migrate
 
@@ -80,3 +82,18 @@ async def test_a_database_of_a_newer_release_is_78_and_is_left_alone(dsn: str) -
     assert ended.exit_code == 78
     assert "9999_future" in ended.stderr
     assert "install that release" in ended.stderr
+
+
+@pytest.mark.parametrize("role", ["chimeway_daemon", "chimeway_producer"])
+async def test_login_that_may_not_migrate_is_told_who_may(
+    dsn: str, connection: engine.Connection, role: str
+) -> None:
+    await connection.execute("delete from chimeway.schema_migrations where name = 'functions'")
+    async with login(dsn, role) as own:
+        ended = await chimewayd("migrate", "--dsn", own)
+
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("chimewayd: permission denied for ")
+    assert ended.stderr.endswith(
+        ": chimeway_owner owns the schema; migrate as a member of that, or as a superuser\n"
+    )

@@ -23,6 +23,12 @@ from chimewayd.errors import ConfigError
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _VARIABLE_PART = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*", re.ASCII)
 _CHANNEL_NAMES = "a channel name: a-z first, then up to 62 of a-z, 0-9, dot, underscore, hyphen"
+_WORDS = {
+    "Input should be": "must be",
+    **dict.fromkeys(("a valid tuple", "a valid frozenset", "a valid list"), "a list"),
+    "a valid dictionary": "a table",
+    "a valid string": "a text",
+}
 _TABLE_ERRORS = {"model_type", "model_attributes_type", "dict_type"}
 
 
@@ -81,6 +87,13 @@ def allowed(field: FieldInfo) -> str | None:
     return f"{_written(least[0])} to {_written(most[0])}" if least and most else None
 
 
+def in_words_of_toml(message: str) -> str:
+    """Say what pydantic says, without the names that Python has for a list and a table."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
 def plain_type(annotation: Any) -> Any:
     """Take the `| None` and the annotations off a type."""
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
@@ -115,7 +128,7 @@ def _explain_one(
         return ConfigError(name, "must be a table", may, source)
     if kind == "string_pattern_mismatch":
         return ConfigError(name, "has a character or a length that is not allowed", may, source)
-    return ConfigError(name, message.replace("Input should be", "must be"), may, source)
+    return ConfigError(name, in_words_of_toml(message), may, source)
 
 
 def _field_at(model: type[BaseModel], place: Place) -> FieldInfo | None:

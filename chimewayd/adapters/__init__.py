@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from chimewayd.adapters.base import Adapter, AdapterSettings
+from chimewayd.config_errors import in_words_of_toml
 from chimewayd.errors import ConfigError, wrong
 from chimewayd.log import Event
 
@@ -147,7 +148,7 @@ def _wrong_setting(
             return ConfigError(path, "is missing", allowed, source)
         case _:
             problem = details["msg"].removeprefix("Value error, ")
-            problem = problem.replace("Input should be", "must be")
+            problem = in_words_of_toml(problem)
             return ConfigError(path, problem, allowed, source)
 
 

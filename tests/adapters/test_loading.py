@@ -121,6 +121,24 @@ def test_wrong_type_is_named_without_its_value(kind: str, setting: str, value: o
     assert "4711" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "setting", "value", "problem"),
+    [
+        ("exec", "command", "/bin/true", "must be a list"),
+        ("exec", "environment", ["A=1"], "must be a table"),
+        ("webhook", "permanent_statuses", 404, "must be a list"),
+        ("smtp", "host", 1, "must be a text"),
+    ],
+)
+def test_wrong_type_is_told_in_words_of_the_file(
+    kind: str, setting: str, value: object, problem: str
+) -> None:
+    with pytest.raises((ConfigError, ConfigErrors)) as caught:
+        make("orders", kind, {setting: value}, TIMEOUT)
+
+    assert f"channels.orders.settings.{setting}: {problem};" in str(caught.value)
+
+
 def test_all_wrong_settings_are_told_at_once() -> None:
     with pytest.raises(ConfigErrors) as caught:
         make("orders", "webhook", {"secret": "x", "methd": "PUT", "headers": 5}, TIMEOUT)

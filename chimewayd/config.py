@@ -83,7 +83,8 @@ class Settings(BaseSettings):
         default=timedelta(seconds=60),
         ge=timedelta(seconds=3),
         le=timedelta(hours=1),
-        description="How long a claim lasts unless extended; a crash costs its deliveries this.",
+        description="How long a claim lasts unless extended; a crash costs its deliveries this "
+        "at most.",
     )
     shutdown_grace: Duration = Field(
         default=timedelta(seconds=30),

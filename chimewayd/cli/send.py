@@ -66,7 +66,9 @@ def _moment(
     help="Give it up this long after it was due.",
 )
 @click.option("--max-attempts", type=click.IntRange(1, 100), help="Instead of the channel's limit.")
-@click.option("--metadata", metavar="JSON", help="An object for your own use.")
+@click.option(
+    "--metadata", metavar="JSON", help="An object of your own; fallback and traceparent are read."
+)
 @click.option("--correlation-id", metavar="ID", help="Repeated in each log line.")
 @click.option("--notification-key", metavar="KEY", help="Kind of notification: order.shipped.")
 @json_option

@@ -2,7 +2,7 @@
 
     outcomes ─▶ too many failed? ─┐
     Unavailable ──────────────────┴▶ open_breaker ─▶ what waits in hand goes back, no attempt used
-    every few seconds: what did other daemons open, what has closed?
+    every few seconds, and when a stopped channel works: what did others open, what has closed?
 
 The state is the database's (chimeway.breakers); so is the probe that closes it: claim lets one
 delivery through, and record judges it.
@@ -17,7 +17,7 @@ import structlog
 
 from chimewayd import db
 from chimewayd.config_channel import BreakerPolicy
-from chimewayd.failure_window import FailureWindow
+from chimewayd.failure_window import WORKING, FailureWindow
 from chimewayd.log import Event
 from chimewayd.models import OpenBreaker, OutcomeKind, Report, kind_of
 from chimewayd.outage import Outage
@@ -54,12 +54,16 @@ class Breakers:
         self._policies |= policies
 
     def judge(self, reports: Iterable[Report], now: float) -> dict[str, str]:
-        """Count how these calls ended; return the channels to stop, and why."""
+        """Count how these calls ended; return the channels to stop, and why.
+
+        Of a channel that is stopped none counts: calls that had begun before, and probes, would
+        stop it again as soon as it works.
+        """
         if not self._windows:
             return {}
         ended: defaultdict[str, Counter[OutcomeKind]] = defaultdict(Counter)
         for report in reports:
-            if (channel := report.delivery.channel) in self._windows:
+            if (channel := report.delivery.channel) in self._windows and channel not in self._open:
                 ended[channel][kind_of(report.outcome)] += 1
         reasons = {
             channel: self._windows[channel].note(kinds, now) for channel, kinds in ended.items()
@@ -76,11 +80,24 @@ class Breakers:
         if opened:
             self.note([*self._open.values(), *opened])
 
+    def may_have_closed(self, reports: Iterable[Report]) -> bool:
+        """Tell whether one of these calls was made, and worked, on a channel that is stopped."""
+        return bool(self._open) and any(
+            report.delivery.channel in self._open and kind_of(report.outcome) in WORKING
+            for report in reports
+        )
+
+    async def look(self, session: Session, me: db.Identity) -> None:
+        """Look what became of the breakers of our channels."""
+        self.note(await db.open_breakers(session, me.channels))
+
     def note(self, found: Iterable[OpenBreaker]) -> None:
         """Take in which breakers are open; say what is new, and give back what waits for them."""
         before, self._open = self._open, {breaker.channel: breaker for breaker in found}
         for channel, breaker in self._open.items():
             if channel not in before:
+                if channel in self._windows:
+                    self._windows[channel].forget()
                 log.error(
                     Event.BREAKER_OPENED,
                     channel=channel,
@@ -103,5 +120,5 @@ class Breakers:
 async def watch(session: Session, me: db.Identity, breakers: Breakers, outage: Outage) -> None:
     """Look every few seconds what became of the breakers of our channels."""
     while True:
-        breakers.note(await outage.outlast(partial(db.open_breakers, session, me.channels)))
+        await outage.outlast(partial(breakers.look, session, me))
         await anyio.sleep(WATCH_SECONDS)

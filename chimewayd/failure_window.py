@@ -46,10 +46,14 @@ class FailureWindow:
             return None
         if failed < policy.failure_ratio * calls:
             return None
-        self._batches.clear()
-        self._total.clear()
+        self.forget()
         kinds = ", ".join(f"{kind} {count}" for kind, count in failures.items())
         return (
             f"{failed} of {calls} calls within {render(policy.window)} failed ({kinds}); "
             f"failure_ratio is {policy.failure_ratio:g}"
         )
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._batches.clear()
+        self._total.clear()

@@ -162,10 +162,11 @@ async def _settle(
         # Whoever sleeps until the next due time must hear of a nearer one.
         desk.bell.ring()
     desk.free([report.delivery for report in settled])
+    if desk.breakers.may_have_closed(settled):
+        await desk.outage.outlast(partial(desk.breakers.look, desk.session, desk.me))
     for channel, reason in desk.breakers.judge(settled, anyio.current_time()).items():
-        await desk.outage.outlast(
-            partial(desk.breakers.open, desk.session, desk.me, channel, reason, [])
-        )
+        stop = partial(desk.breakers.open, desk.session, desk.me, channel, reason, [])
+        await desk.outage.outlast(stop)
     return locked
 
 

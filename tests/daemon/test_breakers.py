@@ -94,6 +94,33 @@ async def test_daemon_that_did_not_open_it_says_so_and_gives_back_what_waits(
     assert (released["deliveries"], gate.most["all"]) == (4, 4)
 
 
+async def test_calls_that_were_under_way_when_it_opened_do_not_open_it_again(
+    dsn: str, connection: Connection, hooks: Receiver, gate: Gate
+) -> None:
+    """Three fail late; with them and a probe that works, more than half of four would."""
+    hooks.script("/", *[503] * 4, 200)
+    gate.script("/", 503)
+    channel = FRAGILE | {
+        "concurrency": 10,
+        "breaker": BREAKER | {"open_for": "1h", "longest_open": "1h"},
+        "retry": {"schedule": ["1h"]},
+    }
+
+    async with running(dsn, {"hooks": channel}) as daemon:
+        await connection.execute(INSERT_MANY, "hooks", f"{gate.url}/", 3)
+        await gate.until_under_way(3)
+        await connection.execute(INSERT_MANY, "hooks", f"{hooks.url}/", 4)
+        await daemon.said("breaker_opened")
+        gate.open()
+        await daemon.said("attempt_recorded", 7)
+        await connection.execute(INSERT_MANY, "hooks", f"{hooks.url}/", 5)
+        await connection.execute("update chimeway.breakers set retry_at = chimeway.clock()")
+        await daemon.said("attempt_recorded", 5, status="succeeded")
+        assert await connection.fetchval("select count(*) from chimeway.breakers") == 0
+
+    await check_invariants(connection)
+
+
 async def waiting(connection: Connection, channel: str) -> int:
     count: int = await connection.fetchval(
         "select count(*) from chimeway.deliveries"

@@ -9,7 +9,7 @@ delivery through, and record judges it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from functools import partial
 
 import anyio
@@ -36,6 +36,7 @@ class Breakers:
     ) -> None:
         """Opening one calls `give_back` with its channel and the reason."""
         self._policies: dict[str, BreakerPolicy] = {}
+        self._served: KeysView[str]
         self._give_back = give_back
         self._open: dict[str, OpenBreaker] = {}
         self._windows: dict[str, FailureWindow] = {}
@@ -52,6 +53,7 @@ class Breakers:
         }
         # Calls of a channel that is gone may still end.
         self._policies |= policies
+        self._served = policies.keys()
 
     def judge(self, reports: Iterable[Report], now: float) -> dict[str, str]:
         """Count how these calls ended; return the channels to stop, and why.
@@ -95,7 +97,7 @@ class Breakers:
         """Take in which breakers are open; say what is new, and give back what waits for them."""
         before, self._open = self._open, {breaker.channel: breaker for breaker in found}
         for channel, breaker in self._open.items():
-            if channel not in before:
+            if channel not in before or breaker.opened_at > before[channel].opened_at:
                 if channel in self._windows:
                     self._windows[channel].forget()
                 log.error(
@@ -113,7 +115,8 @@ class Breakers:
                     failed_probes=breaker.failed_probes,
                     retry_at=breaker.retry_at,
                 )
-        for channel in before.keys() - self._open.keys():
+        # Of a channel that is not ours any more we do not ask.
+        for channel in self._served & (before.keys() - self._open.keys()):
             log.info(Event.BREAKER_CLOSED, channel=channel, opened_at=before[channel].opened_at)
 
 

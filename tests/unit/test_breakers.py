@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from deliveries import deliveries
+from structlog.testing import capture_logs
 
 from chimewayd.breakers import Breakers
 from chimewayd.config_channel import BreakerPolicy
@@ -47,3 +48,25 @@ def test_call_that_worked_on_a_stopped_channel_is_reason_to_look() -> None:
 
     assert breakers.may_have_closed(calls(1, Succeeded()))
     assert not breakers.may_have_closed(calls(1, Temporary()))
+
+
+def test_breaker_that_opened_anew_between_two_looks_is_told_and_gives_back() -> None:
+    breakers, given_back = watched()
+    breakers.note([opened()])
+
+    with capture_logs() as lines:
+        breakers.note([opened(OPENED_AT + timedelta(seconds=5))])
+
+    assert [line["event"] for line in lines] == ["breaker_opened"]
+    assert given_back == ["hooks", "hooks"]
+
+
+def test_breaker_of_a_channel_that_a_reload_took_away_is_not_said_to_have_closed() -> None:
+    breakers, _ = watched()
+    breakers.note([opened()])
+
+    with capture_logs() as lines:
+        breakers.configure({})
+        breakers.note([])
+
+    assert lines == []

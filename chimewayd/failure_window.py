@@ -21,6 +21,10 @@ WORKING = frozenset(
 """A recipient who refuses says that the provider works (sql/functions/judge_probes.sql, too)."""
 
 
+GRAINS = 100
+"""What ends within a hundredth of the window is one batch: an hour may have a million of them."""
+
+
 class FailureWindow:
     """Counts calls by how they ended, batch by batch."""
 
@@ -35,7 +39,10 @@ class FailureWindow:
 
         `now` is in seconds on the monotonic clock.
         """
-        self._batches.append((now, Counter(ended)))
+        if self._batches and now - self._batches[-1][0] < self._window_seconds / GRAINS:
+            self._batches[-1][1].update(ended)
+        else:
+            self._batches.append((now, Counter(ended)))
         self._total.update(ended)
         while self._batches[0][0] <= now - self._window_seconds:
             self._total.subtract(self._batches.popleft()[1])

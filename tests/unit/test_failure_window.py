@@ -1,5 +1,6 @@
 """When a breaker opens: a share of failed calls, over a time, of enough calls."""
 
+import tracemalloc
 from datetime import timedelta
 
 import pytest
@@ -64,3 +65,14 @@ def test_recipient_who_refuses_is_no_failure_of_the_provider(kind: OutcomeKind) 
     answers = {"succeeded", "permanent", "bounced", "unsubscribed"}
 
     assert (window().note({kind: 10}, 0) is None) == (kind in answers)
+
+
+def test_long_window_of_a_busy_channel_takes_little_memory() -> None:
+    counts = window(window=timedelta(hours=1))
+    tracemalloc.start()
+    try:
+        for tick in range(100_000):
+            counts.note({SUCCEEDED: 1}, tick / 100)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

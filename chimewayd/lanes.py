@@ -21,6 +21,8 @@ class Load:
     def allow(self, limit: int, *, waits: bool = True) -> None:
         """Set the limit; what is in hand beyond it stays until it is done."""
         self.limit = limit
+        self.waits = waits
+        """Whether as many again may wait in hand."""
         self._may_be_open = 2 * limit if waits else limit
         self._may_be_in_hand = 4 * limit
 
@@ -66,6 +68,9 @@ class Lane(Load):
         self.waiting: deque[Delivery] = deque()
         self.is_served = True
         """A channel that is not served any more keeps its lane: a claim may be under way."""
+
+        self.is_kept_waiting = False
+        """It has room, but claims pass over it until what waits in hand has begun."""
 
         self.hosts: Hosts | None = None
         """None: any host may have all the calls."""

@@ -7,7 +7,8 @@
 A channel runs at most its own limit, all channels together at most `concurrency`. As many again
 may wait, so that a call that ends finds the next one here, and twice as many may be on their way
 to the database: a batch on each of two sessions. Nothing waits on a channel with a rate: its calls
-are counted when they are claimed, and those that wait would all begin at once when they may. More
+are counted when they are claimed, and those that wait would all begin at once when they may. Where
+other channels have all the slots, no more of it is claimed until what was claimed has begun. More
 room is given only when outcomes are recorded: nothing piles up behind a slow database.
 
 Payloads in hand have a budget, too. What a claim will bring is not known before: it asks for no
@@ -108,7 +109,13 @@ class Slots:
         claimed for each single slot.
         """
         self._turns.rotate(-1)
-        rooms = {lane.channel: lane.room for lane in self._turns if lane.is_low and lane.is_served}
+        is_full = self._all.running >= self.concurrency
+        rooms: dict[str, int] = {}
+        for lane in self._turns:
+            if lane.is_low and lane.is_served:
+                lane.is_kept_waiting = is_full and not lane.waits and bool(lane.waiting)
+                if not lane.is_kept_waiting:
+                    rooms[lane.channel] = lane.room
         expected_bytes = self._all.expected * self._expected_bytes
         left_bytes = self._payload_budget_bytes - self.payload_bytes - expected_bytes
         affordable = max(left_bytes // self._expected_bytes, 1)
@@ -208,6 +215,9 @@ class Slots:
                 self._all.running += 1
                 self.waiting -= 1
                 delivery = lane.waiting.popleft()
+                if lane.is_kept_waiting and not lane.waiting:
+                    lane.is_kept_waiting = False
+                    self._tell(is_passed_over=True)
                 if lane.hosts:
                     lane.hosts.start(delivery, clock())
                 return delivery

@@ -128,3 +128,28 @@ def test_delivery_that_is_called_again_during_its_first_call_gives_back_both_cal
     slots.queue(others)
 
     assert [slots.next(), slots.next()] == others
+
+
+def test_no_more_is_claimed_of_a_rate_while_others_have_the_slots_that_its_calls_wait_for() -> None:
+    """Else each gap would bring one more, and all of them begin in one moment."""
+    slots = Slots(2, {"bulk": 2, "sms": 2}, PLENTY, rated=["sms"])
+    bulk, sms = deliveries(2, "bulk"), deliveries(1, "sms")
+    for batch in (bulk, sms):
+        slots.take(batch)
+        slots.queue(batch)
+    rings: list[str] = []
+    slots.when_room(lambda: rings.append("rung"))
+    assert [slots.next(), slots.next()] == [bulk[0], sms[0]]
+    slots.finish(sms[0])
+    assert slots.next() == bulk[1]
+    more = deliveries(1, "sms")
+    slots.take(more)
+    slots.queue(more)
+    assert "sms" not in slots.room().channels
+    rings.clear()
+
+    slots.finish(bulk[0])
+    assert slots.next() == more[0]
+
+    assert rings == ["rung"]
+    assert slots.room().channels["sms"] == 1

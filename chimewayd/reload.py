@@ -5,7 +5,8 @@
                 └──── wrong: the old one ◀─────┘            old adapters leave when their calls end
 
 Between the old and the new configuration there is no moment: the last step awaits nothing. What
-is in hand of a channel that is gone and was not begun is given back; its calls end as they began.
+is in hand of a channel that is gone, or has a rate only now, and was not begun is given back; calls
+end as they began.
 """
 
 import math
@@ -139,6 +140,7 @@ def _put_into_force(
     state: State, opened: OpenChannels, change: Change, fresh: dict[str, Channel]
 ) -> None:
     calls, settings = state.calls, change.settings
+    rated = [name for name in change.changed if _has_new_rate(state.settings, settings, name)]
     gone = {name: state.channels.pop(name) for name in (*change.removed, *change.reopened)}
     state.channels |= fresh
     state.max_attempts |= max_attempts(settings)
@@ -148,12 +150,18 @@ def _put_into_force(
     state.settings = settings
     calls.slots.configure(*limits(settings, state.daemons))
     state.breakers.configure(breaker_policies(settings))
-    calls.unsent.put_all([Unsent(d) for d in calls.slots.give_up_waiting(change.removed)])
+    # What waits for a call on a channel that had no rate has not been paid for.
+    given_up = calls.slots.give_up_waiting([*change.removed, *rated])
+    calls.unsent.put_all([Unsent(delivery) for delivery in given_up])
     call_hands(calls)
     # Its sleep may be the old poll interval, or know nothing of a new channel.
     state.bell.ring()
     for name, channel in gone.items():
         opened.leave(channel, partial(_have_ended, calls, _under_way(calls, name)))
+
+
+def _has_new_rate(before: Settings, after: Settings, channel: str) -> bool:
+    return not before.channels[channel].rate and bool(after.channels[channel].rate)
 
 
 def _under_way(calls: Calls, channel: str) -> list[Delivery]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
+from signal import SIGHUP
 
 import pytest
 from engine import Connection, check_invariants
+from gated import Gate
 from running import WEBHOOK, eventually, running
 
 from chimewayd.testing.receiver import Receiver
@@ -19,6 +22,15 @@ TAKEN = """
 select max(a.started_at) - min(d.inserted_at)
 from chimeway.delivery_attempts as a
 join chimeway.deliveries as d on d.id = a.delivery_id
+"""
+
+
+RELOADED = """
+[channels.hooks]
+adapter = "webhook"
+concurrency = 2
+# rate = "1/h"
+settings = { allow_networks = ["127.0.0.0/8"] }
 """
 
 
@@ -71,3 +83,24 @@ async def test_rate_of_one_channel_does_not_hold_up_another(
         return count
 
     await eventually(tried, 1)
+
+
+async def test_rate_that_comes_with_a_reload_counts_for_what_waits_in_hand(
+    dsn: str, connection: Connection, gate: Gate, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(RELOADED, "utf-8")
+    in_hand = "select count(*) from chimeway.deliveries where claim_id is not null"
+
+    async with running(dsn, {}, {"CHIMEWAYD_CONFIG": str(file)}) as daemon:
+        await connection.execute(INSERT_MANY, "hooks", gate.url, 4)
+        await gate.until_under_way(2)
+        await eventually(lambda: connection.fetchval(in_hand), 4)
+        file.write_text(RELOADED.replace("# ", ""), "utf-8")
+        daemon.signal(SIGHUP)
+        (released,) = await daemon.said("delivery_released")
+        gate.open()
+        await daemon.said("attempt_recorded", 2)
+        await eventually(lambda: connection.fetchval(in_hand), 0)
+
+    assert released["deliveries"] == 2

@@ -195,6 +195,19 @@ async def test_calls_of_a_quick_rate_are_claimed_together(connection: Connection
     assert timedelta(milliseconds=20) < wait <= timedelta(milliseconds=50)
 
 
+async def test_small_burst_of_a_quick_rate_is_not_all_that_there_is_in_a_longer_sleep(
+    connection: Connection,
+) -> None:
+    await limit(connection, rate_calls=100, rate_per=timedelta(seconds=1), rate_burst=1)
+    await queue(connection, 2)
+    await claim(connection)
+
+    wait = await next_due(connection)
+
+    assert wait is not None
+    assert wait <= timedelta(milliseconds=10)
+
+
 async def test_retry_that_is_due_later_than_the_next_call_decides(connection: Connection) -> None:
     await limit(connection, rate_burst=1)
     await insert(connection)

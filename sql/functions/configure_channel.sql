@@ -56,14 +56,19 @@ begin
       configured_at = excluded.configured_at;
   end if;
 
-  -- What was called so far counts against a new rate, too.
-  insert into chimeway.rates as r (channel, calls, per, burst)
-  select p_name, p_rate_calls, p_rate_per, p_rate_burst
-  where p_rate_calls is not null
-  on conflict (channel) do update set
-    calls = excluded.calls,
-    per = excluded.per,
-    burst = excluded.burst;
+  -- What was called so far counts against a new rate, too. One that is right is not written, either: a
+  -- claim holds it until its daemon has read the answer.
+  if p_rate_calls is not null and not exists (
+      select from chimeway.rates as r
+      where r.channel = p_name
+        and (r.calls, r.per, r.burst) = (p_rate_calls, p_rate_per, p_rate_burst)) then
+    insert into chimeway.rates as r (channel, calls, per, burst)
+    values (p_name, p_rate_calls, p_rate_per, p_rate_burst)
+    on conflict (channel) do update set
+      calls = excluded.calls,
+      per = excluded.per,
+      burst = excluded.burst;
+  end if;
   delete from chimeway.rates as r where r.channel = p_name and p_rate_calls is null;
 end
 $$;

@@ -91,3 +91,19 @@ async def test_policy_that_is_the_same_waits_for_nobodys_lock(
             await configure(connection, backoff_schedule=schedule)
 
     assert (await channel(connection))["paused_by"] == "ada"
+
+
+async def test_rate_that_is_the_same_waits_for_nobodys_claim(
+    connection: Connection, other: Connection
+) -> None:
+    """A daemon that is stopped while it reads what it claimed lets no other one start, else."""
+    rate: dict[str, Any] = {"rate_calls": 1, "rate_per": timedelta(seconds=1), "rate_burst": 1}
+    await configure(connection, **rate)
+    await connection.execute("set lock_timeout = '1s'")
+
+    async with other.transaction():
+        await other.execute("select from chimeway.rates for update")
+
+        await configure(connection, **rate)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await configure(connection, **rate | {"rate_calls": 2})

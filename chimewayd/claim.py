@@ -66,6 +66,8 @@ class Intake:
     """A claim was not answered: it may have been made all the same."""
     is_locked: bool = False
     """The last claim met a row that somebody holds locked."""
+    leaves_out_rates: bool = False
+    """The next claim is to do without channels that have one: that may be what is locked."""
     under_way: int = 0
     """Claims that were sent and not answered yet."""
     flood: anyio.Event = field(default_factory=anyio.Event)
@@ -75,8 +77,12 @@ class Intake:
     counts: Counts = field(default_factory=Counts)
 
     @contextmanager
-    def claiming(self) -> Iterator[None]:
-        """One more claim is under way; one that is not answered may have been made."""
+    def claiming(self, *, is_whole: bool) -> Iterator[None]:
+        """One more claim is under way; one that is not answered may have been made.
+
+        A daemon that is stopped while it reads what it claimed holds the rates of these channels:
+        one that meets a lock is followed by one that does without (not `is_whole`).
+        """
         self.under_way += 1
         try:
             yield
@@ -85,13 +91,16 @@ class Intake:
             if not self.is_locked:
                 log.warning(Event.CLAIM_LOCKED, error=str(error))
             self.is_locked = True
+            self.leaves_out_rates = is_whole
             raise
         except DatabaseUnavailable:
             self.may_hold_unheard = True
             self.leases.doubt(anyio.current_time() + DOUBT_SECONDS)
             raise
         else:
-            self.is_locked = False
+            self.leaves_out_rates = False
+            if is_whole:
+                self.is_locked = False
         finally:
             self.under_way -= 1
 
@@ -168,13 +177,14 @@ async def _claim_once(intake: Intake, session: Session, *, arm: bool, is_beside:
     if intake.may_hold_unheard:
         await _give_back_unheard(intake, session)
     # From here to `under_way` there is no await: nobody gives back what we are about to claim.
-    room = intake.slots.room()
+    is_whole = not intake.leaves_out_rates
+    room = intake.slots.room(with_rates=is_whole)
     sent_at = anyio.current_time()
     # Nothing may come between a claim and its hand-over: what is claimed is handed on or lost
     # until its lease ends.
     with (
         anyio.CancelScope(shield=True),
-        intake.claiming(),
+        intake.claiming(is_whole=is_whole),
         intake.slots.expecting(room, is_beside=is_beside),
     ):
         deliveries = await db.claim(session, intake.me, room, arm=arm)

@@ -102,7 +102,7 @@ class Slots:
         """Have `tell` called whenever a channel that `room` passed over may be claimed again."""
         self._when_room = tell
 
-    def room(self) -> Room:
+    def room(self, *, with_rates: bool = True) -> Room:
         """How many may be claimed: of each channel, and in all; channels take turns in front.
 
         A channel is refilled by halves, too: otherwise an idle one beside it would have it
@@ -112,7 +112,7 @@ class Slots:
         is_full = self._all.running >= self.concurrency
         rooms: dict[str, int] = {}
         for lane in self._turns:
-            if lane.is_low and lane.is_served:
+            if lane.is_low and lane.is_served and (with_rates or lane.waits):
                 lane.is_kept_waiting = is_full and not lane.waits and bool(lane.waiting)
                 if not lane.is_kept_waiting:
                     rooms[lane.channel] = lane.room

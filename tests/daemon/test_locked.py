@@ -41,6 +41,7 @@ pytestmark = pytest.mark.anyio
 
 LOCK = "select from chimeway.deliveries where id = $1 for update"
 LOCK_CHANNEL = "select from chimeway.channels where name = $1 for update"
+LOCK_RATE = "select from chimeway.rates where channel = $1 for update"
 SUPPRESS = (
     "insert into chimeway.suppressions (recipient, channel, actor) values ($1, 'email', 'ops')"
 )
@@ -228,6 +229,25 @@ async def test_daemon_that_stops_does_not_wait_for_what_somebody_holds_locked(
     assert stopped.exit_code == 0
     assert await status(connection, called) == "succeeded"
     assert "database_lost" not in stopped.events()
+
+
+async def test_rate_that_stays_locked_keeps_no_other_channel_from_being_claimed(
+    dsn: str, connection: Connection
+) -> None:
+    """As where another daemon was stopped while it reads what it claimed."""
+    channels = {"slow": {"adapter": "sink", "rate": "1/s"}, "bin": {"adapter": "sink"}}
+
+    async with running(dsn, channels) as daemon:
+        async with held(dsn, LOCK_RATE, "slow"):
+            await insert(connection, channel="slow")
+            await daemon.said("claim_locked")
+            for count in (1, 2):
+                await insert(connection, channel="bin")
+                await daemon.said("attempt_recorded", count, channel="bin")
+            assert daemon.of("attempt_recorded", channel="slow") == []
+        await daemon.said("attempt_recorded", channel="slow")
+
+    assert len(daemon.of("claim_locked")) == 1
 
 
 async def test_locked_delivery_that_keeps_all_from_being_claimed_is_told_once(

@@ -82,7 +82,7 @@ def command(
     elif rows:
         emit(picture(rows, datetime.now(UTC)))
     else:
-        emit("no attempt failed in this time; calls that stop a channel are none: chimewayd status")
+        emit("no attempt failed in this time; what stopped a channel: chimewayd status")
 
 
 def picture(rows: Sequence[Mapping[str, Any]], now: datetime) -> str:

@@ -44,7 +44,7 @@ async def test_calls_before_since_are_left_out(dsn: str, connection: engine.Conn
 
     assert ended.exit_code == 0
     assert ended.stdout == (
-        "no attempt failed in this time; calls that stop a channel are none: chimewayd status\n"
+        "no attempt failed in this time; what stopped a channel: chimewayd status\n"
     )
 
 

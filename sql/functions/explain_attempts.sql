@@ -68,7 +68,10 @@ as $$
       when a.next_attempt_at is not null then format(
         'failure %s of at most %s; %s%s', a.failures, a.max_attempts,
         chimeway.describe_backoff(a.policy, a.failures::integer),
-        coalesce('; the provider asked for ' || chimeway.span(a.retry_after), ''))
+        coalesce('; the provider asked for ' || chimeway.span(a.retry_after)
+          || case when a.retry_after > (a.policy).retry_after_cap
+            then ', retry_after_cap is ' || chimeway.span((a.policy).retry_after_cap)
+            else '' end, ''))
       when a.error_class = 'permanent' then 'permanent failures are never retried'
       when a.error_class = 'bounced' then 'bounces are never retried'
       when a.is_last and a.is_asked_for

@@ -98,6 +98,18 @@ async def test_attempt_shows_its_evidence(connection: Connection) -> None:
     assert "the provider asked for 5 min" in decided["why"]
 
 
+async def test_wait_that_was_asked_for_beyond_the_cap_names_the_cap(
+    connection: Connection,
+) -> None:
+    delivery = await claim_one(connection)
+    await record(connection, delivery, "throttled", retry_after=timedelta(days=3))
+
+    what, why = await decision(connection, delivery.delivery_id)
+
+    assert what == "due again in 24 h"
+    assert why.endswith("; the provider asked for 3 days, retry_after_cap is 24 h")
+
+
 async def test_insert_for_later_says_so(connection: Connection) -> None:
     delivery_id = await insert(connection, scheduled_at=datetime(2100, 1, 1, tzinfo=UTC))
 

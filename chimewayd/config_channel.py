@@ -63,7 +63,7 @@ class RetryPolicy(BaseModel):
         default=timedelta(hours=6),
         ge=_MILLISECOND,
         le=_MONTH,
-        description="No wait is longer than this.",
+        description="No wait is longer than this, before jitter.",
     )
     jitter: Number = Field(
         default=0.2,

@@ -25,7 +25,7 @@ from pydantic import Field, SecretStr, field_validator
 from chimewayd.adapters.base import AdapterSettings, HoldsNothing
 from chimewayd.adapters.evidence import READ_LIMIT_BYTES, clean, secret_words
 from chimewayd.adapters.exit_outcome import judge
-from chimewayd.models import Delivery, Misconfigured, Outcome, Temporary, TimedOut
+from chimewayd.models import Delivery, Misconfigured, Outcome, TimedOut, Unavailable
 
 REAP_SECONDS = 5.0
 """Longest wait for a killed command; only an uninterruptible system call takes as long."""
@@ -199,5 +199,6 @@ def _document(delivery: Delivery) -> bytes:
 
 def _not_started(error: OSError) -> Outcome:
     detail = f"the command could not be started: {error.strerror or type(error).__name__}"
-    kind = Misconfigured if error.errno in _NOT_A_PROGRAM else Temporary
+    # Else it is the machine: no memory, no process, no descriptor, no space. It mends by itself.
+    kind = Misconfigured if error.errno in _NOT_A_PROGRAM else Unavailable
     return kind(detail=detail)

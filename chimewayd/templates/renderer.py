@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from chimewayd.adapters.evidence import DETAIL_LIMIT_BYTES, SHORTEST_SECRET, clean
-from chimewayd.models import Misconfigured, Outcome, Permanent, Temporary
+from chimewayd.models import Misconfigured, Outcome, Permanent, Temporary, Unavailable
 from chimewayd.templates import CPU_SECONDS, OUTPUT_LIMIT_CHARACTERS
 
 WORKERS = 2
@@ -64,7 +64,8 @@ class Renderer:
                 async with self._room:
                     return await self._ask(template, data)
         except OSError as error:
-            return Temporary(detail=f"templates cannot be rendered now: {error.strerror}")
+            # No memory, no process, no descriptor: the machine's fault, whatever the delivery.
+            return Unavailable(detail=f"templates cannot be rendered now: {error.strerror}")
         return Temporary(detail=f"template {template[:100]!r} was not rendered in time")
 
     async def _ask(self, template: str, data: Mapping[str, object]) -> Payload | Outcome:

@@ -1,13 +1,14 @@
 """What templates render to, and what is said of those that are broken: with real processes."""
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chimewayd.models import Misconfigured, Outcome, Permanent
+from chimewayd.models import Misconfigured, Outcome, Permanent, Unavailable
 from chimewayd.templates import renderer as rendering
 from chimewayd.templates.renderer import Payload, Renderer
 
@@ -241,3 +242,18 @@ async def test_folder_that_is_gone_is_our_own_fault(folder: Path) -> None:
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome, Misconfigured)
     assert outcome.detail == f"the folder {folder} cannot be read: No such file or directory"
+
+
+async def test_machine_that_starts_no_process_now_costs_no_attempt(
+    renderer: Renderer, write: Write
+) -> None:
+    write("shipped", text="Hello")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        outcome = await renderer.render("shipped", {}, PATIENCE_SECONDS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert isinstance(outcome, Unavailable)
+    assert "templates cannot be rendered now" in (outcome.detail or "")

@@ -13,6 +13,7 @@ release migrated is left alone.
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,6 +35,11 @@ LOCK_ATTEMPTS = 150
 
 STATEMENT_SECONDS = 86_400
 """An index of a big table takes its time; what a deadline ends once, it ends at each new try."""
+
+LOOK_FOR_US, LOOK_FOR_US_SECONDS = "client_connection_check_interval", 5
+"""A server notices that we were killed when it answers: an index would be built to its end before,
+with all its locks, for nobody.
+"""
 
 FUNCTIONS = "functions"
 """Ledger name under which the digest of sql/functions is kept."""
@@ -238,6 +244,10 @@ async def _apply(connection: asyncpg.Connection, begin: Callable[[Step], None]) 
         # Waiting for a lock on a table makes everybody else wait behind us.
         await connection.execute("set local lock_timeout = '5s'")
         await connection.execute(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
+        # Not every server's system can tell.
+        with suppress(asyncpg.InvalidParameterValueError):
+            async with connection.transaction():
+                await connection.execute(f"set local {LOOK_FOR_US} = '{LOOK_FOR_US_SECONDS}s'")
         await connection.execute(SETTINGS)
         # What is handed over is written anew, and must not look like what `_run` made.
         async with connection.transaction():

@@ -1,15 +1,33 @@
 """`chimewayd migrate`."""
 
+import subprocess
+from functools import partial
+
+import anyio
 import asyncpg
 import engine
 import pytest
-from commands import chimewayd
+from commands import COMMAND, chimewayd, clean_environment
 from logins import login
+from running import eventually
 
 from chimewayd import migrate
 
 pytestmark = pytest.mark.anyio
 
+SLOW = """
+create function slow() returns event_trigger language plpgsql as $$
+begin
+  perform pg_sleep(600);
+end
+$$;
+create event trigger slow on ddl_command_end when tag in ('CREATE TABLE') execute function slow();
+"""
+AT_WORK = """
+select count(*) from pg_stat_activity
+where application_name = 'chimewayd/command' and datname = current_database()
+  and wait_event = 'PgSleep'
+"""
 EVERYTHING = [*(script.name for script in migrate.migrations()), "functions", "rights"]
 
 
@@ -97,3 +115,23 @@ async def test_login_that_may_not_migrate_is_told_who_may(
     assert ended.stderr.endswith(
         ": chimeway_owner owns the schema; migrate as a member of that, or as a superuser\n"
     )
+
+
+async def test_server_does_not_go_on_for_a_migrate_that_was_killed(empty_dsn: str) -> None:
+    """It held its locks until the statement ended, however long that took."""
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(SLOW)
+    process = await anyio.open_process(
+        [str(COMMAND), "--dsn", empty_dsn, "migrate"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+    await eventually(partial(connection.fetchval, AT_WORK), 1)
+
+    process.kill()
+    await process.wait()
+
+    await eventually(partial(connection.fetchval, AT_WORK), 0)
+    await connection.close()

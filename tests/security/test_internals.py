@@ -15,7 +15,8 @@ INTERNALS = {
         "enqueue_jobs guard_channels guard_deletion guard_history guard_terminal ring_at_commit"
     ),
     "called by enqueue_jobs, as the owner": (
-        "broken_rule fallback_chain is_bell_armed refuse_by_policy refuse_row ring time_ordered_id"
+        "broken_rule fallback_chain is_bell_armed notify_daemons refuse_by_policy refuse_row ring "
+        "time_ordered_id"
     ),
     "steps of claim and next_due": (
         "calls_free_at calls_wait_until claim_floors free_calls grant_slots is_probing "
